@@ -1,0 +1,149 @@
+/**
+ * `npm run cluster`: three etcd members and several replicas of each service as processes of their
+ * own on loopback. Replicas and members can be killed, paused and added by typing while it runs.
+ */
+
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { requireGoTools } from './go-tool.ts';
+import { startEtcd, type EtcdCluster } from './etcd.ts';
+import { ServerProcess } from './server-process.ts';
+
+/** What a replica runs. */
+export type Role = 'coordinator' | 'participant';
+
+const ROLE_ARGS: Record<Role, readonly string[]> = {
+  coordinator: ['--participants', ''],
+  participant: ['--coordinator', 'false'],
+};
+
+export interface ClusterOptions {
+  /** Replicas of each service at the start. */
+  readonly replicas: number;
+  /** Time to live of the leases, like "2s". */
+  readonly lease: string;
+  /** Further flags for every replica. */
+  readonly args?: readonly string[];
+}
+
+/** A mesh on loopback, under the caller's hand. */
+export class LocalCluster {
+  readonly etcd: EtcdCluster;
+  readonly replicas = new Map<string, ServerProcess>();
+  readonly folder: string;
+  private readonly options: ClusterOptions;
+  private started = 0;
+
+  private constructor(etcd: EtcdCluster, folder: string, options: ClusterOptions) {
+    this.etcd = etcd;
+    this.folder = folder;
+    this.options = options;
+  }
+
+  /** @returns undefined, after a loud line, where no etcd can be had. */
+  static async start(options: ClusterOptions): Promise<LocalCluster | undefined> {
+    const tools = await requireGoTools('etcd');
+    if (tools === undefined) return undefined;
+    const etcd = await startEtcd({ etcd: tools.etcd, members: 3 });
+    const cluster = new LocalCluster(etcd, mkdtempSync(join(tmpdir(), 'txmesh-cluster-')), options);
+    try {
+      const roles = Array.from({ length: options.replicas }, () => ['coordinator', 'participant'] as const).flat();
+      await Promise.all(roles.map((role) => cluster.add(role)));
+    } catch (error) {
+      await cluster.stop();
+      throw error;
+    }
+    return cluster;
+  }
+
+  get addresses(): string[] {
+    return [...this.replicas.values()].filter((replica) => replica.running).map((replica) => replica.address);
+  }
+
+  /** Starts one more replica; returns its name. */
+  async add(role: Role): Promise<string> {
+    const name = `${role}-${++this.started}`;
+    const replica = await ServerProcess.start({
+      logFile: join(this.folder, `${name}.log`),
+      args: [
+        ...['--store', 'etcd', '--etcd-endpoints', this.etcd.endpoints.join(',')],
+        ...['--port', '0', '--lease', this.options.lease],
+        ...ROLE_ARGS[role],
+        ...(this.options.args ?? []),
+      ],
+    });
+    this.replicas.set(name, replica);
+    return name;
+  }
+
+  /** Ends everything and removes etcd's data; the replicas' logs stay. */
+  async stop(): Promise<void> {
+    await Promise.all(
+      [...this.replicas.values()].map((replica) => {
+        replica.resume();
+        return replica.stop();
+      }),
+    );
+    await this.etcd.stop();
+  }
+}
+
+const HELP = `type: list | add coordinator | add participant | kill NAME | stop NAME | pause NAME | resume NAME | quit`;
+
+function list(cluster: LocalCluster): string {
+  const members = cluster.etcd.members.map((member, i) => `  etcd-${i + 1}`.padEnd(18) + member.endpoint);
+  const replicas = [...cluster.replicas].map(
+    ([name, r]) => `  ${name}`.padEnd(18) + `${r.running ? r.address : 'ended'}`.padEnd(24) + `pid ${r.pid}  log ${r.logFile}`,
+  );
+  return [...members, ...replicas].join('\n');
+}
+
+async function obey(cluster: LocalCluster, line: string): Promise<string> {
+  const [verb = '', name = ''] = line.trim().split(/\s+/);
+  if (verb === '') return '';
+  if (verb === 'list') return list(cluster);
+  if (verb === 'add' && (name === 'coordinator' || name === 'participant')) {
+    const added = await cluster.add(name);
+    return `${added} serves at ${cluster.replicas.get(added)!.address}`;
+  }
+  const member = /^etcd-([123])$/.exec(name)?.[1];
+  if (member !== undefined) {
+    const etcd = cluster.etcd.members[Number(member) - 1]!;
+    if (verb === 'kill') await etcd.kill();
+    else if (verb === 'pause') etcd.pause();
+    else if (verb === 'resume') etcd.resume();
+    else if (verb === 'start') etcd.start();
+    else return HELP;
+    return `${name}: ${verb}, done`;
+  }
+  const replica = cluster.replicas.get(name);
+  if (replica === undefined) return `there is no ${name || 'such name'}; ${HELP}`;
+  if (verb === 'kill') await replica.kill();
+  else if (verb === 'stop') await replica.stop();
+  else if (verb === 'pause') replica.pause();
+  else if (verb === 'resume') replica.resume();
+  else return HELP;
+  return `${name}: ${verb}, done`;
+}
+
+async function main(): Promise<void> {
+  const cluster = await LocalCluster.start({ replicas: 2, lease: '3s' });
+  if (cluster === undefined) process.exit(1);
+  console.log(`${list(cluster)}\n\n${HELP}`);
+  const input = createInterface({ input: process.stdin });
+  const ended = new Promise<void>((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
+    input.on('line', (line) => {
+      if (line.trim() === 'quit') resolve();
+      else obey(cluster, line).then(console.log, (error: unknown) => console.error(String(error)));
+    });
+  });
+  await ended;
+  input.close();
+  console.log('stopping');
+  await cluster.stop();
+}
+
+if (import.meta.main) await main();

@@ -1,0 +1,50 @@
+/** Connections: one grpc-js client per address, made at first use. */
+
+import * as grpc from '@grpc/grpc-js';
+import type { Settings } from './options.ts';
+
+const DEFAULTS: grpc.ChannelOptions = {
+  // A peer that fell silent is noticed after 15 s, well within the default deadline.
+  'grpc.keepalive_time_ms': 10_000,
+  'grpc.keepalive_timeout_ms': 5_000,
+  'grpc.initial_reconnect_backoff_ms': 100,
+  'grpc.max_reconnect_backoff_ms': 2_000,
+  'grpc.max_receive_message_length': 16 * 1024 * 1024,
+  // The SDK retries by itself, knowing what is safe.
+  'grpc.enable_retries': 0,
+  'grpc.use_local_subchannel_pool': 1,
+};
+
+export class Channels {
+  private readonly clients = new Map<string, grpc.Client>();
+  private readonly credentials: grpc.ChannelCredentials;
+  private readonly options: grpc.ChannelOptions;
+
+  constructor({ credentials, channelOptions }: Pick<Settings, 'credentials' | 'channelOptions'>) {
+    this.credentials = credentials ?? grpc.credentials.createInsecure();
+    this.options = { ...DEFAULTS, ...channelOptions };
+  }
+
+  /** @param address host:port */
+  to(address: string): grpc.Client {
+    let client = this.clients.get(address);
+    if (client === undefined) {
+      client = new grpc.Client(address, this.credentials, this.options);
+      this.clients.set(address, client);
+    }
+    return client;
+  }
+
+  /** Closes the connections to addresses that are no longer of use, once their calls are done. */
+  keepOnly(addresses: ReadonlySet<string>): void {
+    for (const [address, client] of this.clients) {
+      if (addresses.has(address)) continue;
+      this.clients.delete(address);
+      client.close();
+    }
+  }
+
+  close(): void {
+    this.keepOnly(new Set());
+  }
+}

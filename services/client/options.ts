@@ -1,0 +1,69 @@
+/** What a user can set, with the defaults. */
+
+import type * as grpc from '@grpc/grpc-js';
+import { systemClock, type Clock } from '../runtime/clock.ts';
+import { invalidRequest } from './errors.ts';
+
+/** How to reach a mesh. */
+export interface ConnectOptions {
+  /** host:port of one or more replicas, any of them. The others are learned from the cluster. */
+  readonly addresses: readonly string[];
+  /** Default: insecure, without TLS. */
+  readonly credentials?: grpc.ChannelCredentials;
+  /** For @grpc/grpc-js, over the SDK's own. */
+  readonly channelOptions?: grpc.ChannelOptions;
+  /** The deadline of calls that name none, milliseconds. Default 30,000. */
+  readonly timeoutMs?: number;
+  /** Most Execute calls under way; one more fails with reason OVERLOADED. Default 10,000. */
+  readonly maxPending?: number;
+}
+
+/** Taken by every call. */
+export interface CallOptions {
+  /**
+   * Cancels the call. What was already sent may still take effect: then the error is
+   * `OutcomeUnknown`, else `Cancelled`.
+   */
+  readonly signal?: AbortSignal;
+  /** The call's deadline, milliseconds from now, retries included. Default: the connection's. */
+  readonly timeoutMs?: number;
+}
+
+export interface Settings {
+  readonly addresses: readonly string[];
+  readonly credentials: grpc.ChannelCredentials | undefined;
+  readonly channelOptions: grpc.ChannelOptions;
+  readonly timeoutMs: number;
+  readonly maxPending: number;
+}
+
+/** Longer deadlines are cut to this: a day. */
+const MOST_TIMEOUT_MS = 24 * 60 * 60_000;
+
+/** @throws InvalidRequest */
+export function checkedTimeoutMs(timeoutMs: number): number {
+  if (!(timeoutMs >= 0)) throw invalidRequest(`timeoutMs is ${timeoutMs}; it must be a number of milliseconds from 0 on`, 'timeoutMs');
+  return Math.min(timeoutMs, MOST_TIMEOUT_MS);
+}
+
+export const DEFAULT_TIMEOUT_MS = 30_000;
+export const DEFAULT_MAX_PENDING = 10_000;
+
+/** Time and chance, which tests replace. */
+export interface Environment {
+  readonly clock: Clock;
+  /** A number in [0, 1). */
+  readonly entropy: () => number;
+}
+
+/** Unlike the servers' clock, its timers keep the process alive: somebody awaits what they retry. */
+export const systemEnvironment: Environment = {
+  clock: {
+    ...systemClock,
+    setTimer(delayMs, call) {
+      const timeout = setTimeout(call, delayMs);
+      return { cancel: () => clearTimeout(timeout) };
+    },
+  },
+  entropy: Math.random,
+};

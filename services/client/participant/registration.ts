@@ -1,0 +1,63 @@
+/** Keeps a participant known to the mesh, for as long as it serves. */
+
+import { ClusterServiceService } from '../../gen/txmesh/cluster/v1/cluster.ts';
+import { durationMs, toDuration } from '../../runtime/transport/time.ts';
+import { sleep } from '../deadline.ts';
+import { InvalidRequest, TxmeshError } from '../errors.ts';
+import type { Rpc } from '../rpc.ts';
+
+/** After a registration that failed for another reason than the connection, milliseconds. */
+const RETRY_MS = 1_000;
+/** A registration is renewed after this part of its time to live. */
+const RENEWALS = 3;
+
+export interface RegistrationOptions {
+  readonly rpc: Rpc;
+  readonly name: string;
+  /** host:port where it can be reached. */
+  readonly address: string;
+  readonly timeToLiveMs: number;
+  /** Ends it: the registration runs out. */
+  readonly signal: AbortSignal;
+  /** Registered, now in this cluster. Called after every renewal. */
+  onRegistered(clusterId: string): void;
+  onProblem(message: string, error: unknown): void;
+}
+
+/**
+ * Registers and renews until the signal fires.
+ * @throws InvalidRequest if the name or the address can't be registered
+ */
+export async function keepRegistered(options: RegistrationOptions): Promise<void> {
+  const { rpc, name, address, timeToLiveMs, signal, onRegistered, onProblem } = options;
+  const { clock } = rpc.environment;
+  const timeToLive = toDuration(timeToLiveMs);
+  let registrationId = '';
+  while (!signal.aborted) {
+    try {
+      const request = { name, address, timeToLive, registrationId };
+      const call = { signal, timeoutMs: timeToLiveMs };
+      const registration = await rpc.call(ClusterServiceService.registerParticipant, request, call);
+      ({ registrationId } = registration);
+      onRegistered(registration.clusterId);
+      await followMap(rpc, signal);
+      const grantedMs = registration.timeToLive === undefined ? timeToLiveMs : durationMs(registration.timeToLive);
+      await sleep(clock, grantedMs / RENEWALS, signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error instanceof InvalidRequest) throw error;
+      onProblem(`registration of participant ${name} failed`, error);
+      // A registration that ran out can't be renewed: the next is a new one.
+      if (error instanceof TxmeshError && error.code !== 'DEADLINE_EXCEEDED') registrationId = '';
+      await sleep(clock, RETRY_MS, signal);
+    }
+  }
+}
+
+/** Learns the servers' present addresses, so that the mesh is found again when the first ones are gone. */
+async function followMap(rpc: Rpc, signal: AbortSignal): Promise<void> {
+  const { cluster } = await rpc.call(ClusterServiceService.getCluster, {}, { signal });
+  if (cluster === undefined) return;
+  rpc.map.update(cluster);
+  rpc.channels.keepOnly(new Set(rpc.map.known));
+}

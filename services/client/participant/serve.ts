@@ -1,0 +1,131 @@
+/** A user's own service as a participant: server, registration, protocol. */
+
+import type * as grpc from '@grpc/grpc-js';
+import { CoordinatorServiceService, InquireResponse_Outcome } from '../../gen/txmesh/coordinator/v1/coordinator.ts';
+import { ParticipantServiceService } from '../../gen/txmesh/participant/v1/participant.ts';
+import { FailureError } from '../../runtime/errors/failure-error.ts';
+import { MeshServer } from '../../runtime/transport/server.ts';
+import { routedTo } from '../interactive.ts';
+import { invalidRequest } from '../errors.ts';
+import { DEFAULT_MAX_PENDING, DEFAULT_TIMEOUT_MS, systemEnvironment, type ConnectOptions, type Environment } from '../options.ts';
+import { Rpc } from '../rpc.ts';
+import type { Identity } from './branch-codec.ts';
+import { BranchKeeper } from './branch-keeper.ts';
+import type { Inquire } from './inquiries.ts';
+import { participantHandlers } from './participant-handlers.ts';
+import { keepRegistered } from './registration.ts';
+import type { ResourceManager } from './resource-manager.ts';
+
+const DEFAULT_TIME_TO_LIVE_MS = 10_000;
+const DEFAULT_CLOSE_MS = 10_000;
+const SERVICE = 'txmesh.participant.v1.ParticipantService';
+
+export interface ServeOptions {
+  /** 1 to 63 characters of a-z, 0-9 and '-', beginning with a letter. What transactions name. */
+  readonly name: string;
+  /** host:port of a replica of the mesh, or several with options. */
+  readonly mesh: string | Omit<ConnectOptions, 'maxPending'>;
+  /** host:port to listen on; port 0 takes a free one. */
+  readonly listen: string;
+  /** host:port where the mesh reaches it. Default: what it listens on. */
+  readonly address?: string;
+  readonly resourceManager: ResourceManager;
+  /** How long the mesh takes it for alive without hearing of it, 1,000 to 300,000 ms. Default 10,000. */
+  readonly timeToLiveMs?: number;
+  /** Default: insecure, without TLS. */
+  readonly credentials?: grpc.ServerCredentials;
+  /** Told of what fails and is tried again, for a log. Default: nobody. */
+  readonly onProblem?: (message: string, error: unknown) => void;
+}
+
+export interface Participant extends AsyncDisposable {
+  /** host:port that was registered. */
+  readonly address: string;
+  /** The mesh's cluster. */
+  readonly clusterId: string;
+  /**
+   * Takes no new work, finishes what is under way within the bound (milliseconds, default 10,000) and
+   * stops. Branches that are prepared stay so: the next start takes them up.
+   */
+  close(boundMs?: number): Promise<void>;
+}
+
+/**
+ * Serves a resource manager as a participant. Resolves when it is registered with the mesh.
+ * @throws InvalidRequest if the mesh does not take the name or the address
+ */
+export async function serveParticipant(options: ServeOptions): Promise<Participant> {
+  return serveIn(systemEnvironment, options);
+}
+
+/** As {@link serveParticipant}, with other time and chance. */
+export async function serveIn(environment: Environment, options: ServeOptions): Promise<Participant> {
+  const { name, resourceManager: manager, onProblem = () => undefined } = options;
+  const rpc = new Rpc(settingsOf(options.mesh), environment);
+  let clusterId = '';
+  const identity = (): Identity => {
+    if (clusterId !== '') return { name, clusterId };
+    throw new FailureError({ reason: 'DRAINING', message: `participant ${name} is not registered yet`, retryAfterMs: 500 });
+  };
+  const keeper = new BranchKeeper({ manager, environment, inquire: inquireOver(rpc), onProblem });
+  const server = new MeshServer({
+    clock: environment.clock,
+    entropy: environment.entropy,
+    log: (message, fields) => onProblem(message, fields),
+    credentials: options.credentials,
+  });
+  server.add(ParticipantServiceService, participantHandlers(keeper, identity));
+  await keeper.recover();
+  const [host, port] = hostAndPort(options.listen);
+  const bound = await server.listen(host, port);
+  const address = options.address ?? `${host.includes(':') ? `[${host}]` : host}:${bound}`;
+  const stopping = new AbortController();
+  const stop = async (boundMs: number): Promise<void> => {
+    stopping.abort();
+    await server.close(boundMs);
+    await keeper.close();
+    rpc.close();
+  };
+  const registered = new Promise<void>((resolve, reject) => {
+    const onRegistered = (id: string): void => {
+      clusterId = id;
+      server.setServing(SERVICE, true);
+      resolve();
+    };
+    const timeToLiveMs = options.timeToLiveMs ?? DEFAULT_TIME_TO_LIVE_MS;
+    keepRegistered({ rpc, name, address, timeToLiveMs, signal: stopping.signal, onRegistered, onProblem }).catch((error: unknown) => {
+      onProblem(`participant ${name} can't be registered`, error);
+      reject(error);
+    });
+  });
+  try {
+    await registered;
+  } catch (error) {
+    await stop(0);
+    throw error;
+  }
+  let closed: Promise<void> | undefined;
+  const close = (boundMs = DEFAULT_CLOSE_MS): Promise<void> => (closed ??= stop(boundMs));
+  return { address, clusterId, close, [Symbol.asyncDispose]: () => close() };
+}
+
+function inquireOver(rpc: Rpc): Inquire {
+  return async ({ transactionId, attempt, coordinatorPartition, participant, partition }) => {
+    const request = { transactionId, attempt, coordinatorPartition, participant, partition };
+    const { outcome } = await rpc.call(CoordinatorServiceService.inquire, request, routedTo(transactionId, {}));
+    if (outcome === InquireResponse_Outcome.COMMITTED) return 'committed';
+    return outcome === InquireResponse_Outcome.ABORTED ? 'aborted' : 'pending';
+  };
+}
+
+function settingsOf(mesh: ServeOptions['mesh']) {
+  const { addresses, credentials, channelOptions = {}, timeoutMs = DEFAULT_TIMEOUT_MS } = typeof mesh === 'string' ? { addresses: [mesh] } as ConnectOptions : mesh;
+  return { addresses, credentials, channelOptions, timeoutMs, maxPending: DEFAULT_MAX_PENDING };
+}
+
+/** "127.0.0.1:50061", "[::1]:50061" */
+function hostAndPort(listen: string): [host: string, port: number] {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(listen);
+  if (match === null) throw invalidRequest(`listen is ${JSON.stringify(listen)}; it must be host:port`, 'listen');
+  return [match[1] ?? match[2]!, Number(match[3])];
+}

@@ -1,0 +1,51 @@
+/** The coordinator as a service that a replica hosts: for each partition that it leads, a term. */
+
+import { CoordinatorKernel } from '../../kernel/coordinator/kernel.ts';
+import type { Command, Message, Reply, Stored, TransactionEvent } from '../../kernel/coordinator/types.ts';
+import { partitionPrefix } from '../../runtime/cluster/keys.ts';
+import type { Hosted } from '../../runtime/cluster/replica.ts';
+import type { Service } from '../../runtime/cluster/view.ts';
+import type { TermObserver, TermOptions } from '../../runtime/partition/term.ts';
+import { Events } from '../../runtime/router/events.ts';
+import { ServingTerm } from '../../runtime/router/serving-term.ts';
+import type { ObservedCommand } from '../../runtime/telemetry/observer.ts';
+import { coordinatorCodec } from '../codec.ts';
+
+export type CoordinatorServingTerm = ServingTerm<Command, Stored, Reply, Message, TransactionEvent>;
+
+export interface CoordinatorHostOptions
+  extends Pick<TermOptions<Command, Stored, Reply, Message>, 'store' | 'clock' | 'entropy' | 'send' | 'queueLimit'> {
+  readonly service: Service;
+  /** How long outcomes are kept, milliseconds. */
+  readonly retentionMs: number;
+  observer(partition: number): TermObserver<Command> | undefined;
+}
+
+export function hostCoordinator(options: CoordinatorHostOptions): Hosted<CoordinatorServingTerm> {
+  const { service, retentionMs, store, clock, entropy, send, queueLimit } = options;
+  return {
+    service,
+    createTerm(partition, tenure, onEnd) {
+      const kernel = new CoordinatorKernel({ partition, retentionMs });
+      const events = new Events<TransactionEvent>((watched) => (kernel.watched = watched));
+      const keyPrefix = partitionPrefix(service.name, partition);
+      const observer = options.observer(partition);
+      return new ServingTerm(
+        { service: service.name, partition, store, clock, kernel, codec: coordinatorCodec, keyPrefix, tenure, entropy, send, onEnd, queueLimit, observer },
+        events,
+      );
+    },
+  };
+}
+
+/** What is traced: a transaction's commands, and the answers to its messages under the one that caused them. */
+export function describeCommand(command: Command): ObservedCommand | undefined {
+  switch (command.type) {
+    case 'execute':
+    case 'begin':
+    case 'commit':
+      return { name: command.type, traceparent: command.trace };
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * What can be wrong with a request, as kernels and handlers say it. One place
+ * (services/runtime/errors) turns it into a gRPC status with google.rpc details; docs/errors.md
+ * explains each reason.
+ */
+
+/** Every reason, with the gRPC status code (google.rpc.Code) that it is answered with. */
+export const REASONS = {
+  /** A field breaks its rule; `violations` names fields. */
+  INVALID_FIELD: 'INVALID_ARGUMENT',
+  /** The message can't be decoded, or a string is not UTF-8. */
+  MALFORMED_MESSAGE: 'INVALID_ARGUMENT',
+  /** A limit on size or count is passed; the message names it. */
+  LIMIT_EXCEEDED: 'INVALID_ARGUMENT',
+  /** No participant has this name. */
+  UNKNOWN_PARTICIPANT: 'NOT_FOUND',
+  /** The participant does not know this type of operation. */
+  UNKNOWN_OPERATION: 'INVALID_ARGUMENT',
+  /** The routing key, or an operation's key, belongs to another partition. */
+  WRONG_PARTITION: 'INVALID_ARGUMENT',
+  /** The id's time is more than the bound in the future. */
+  TRANSACTION_ID_IN_FUTURE: 'INVALID_ARGUMENT',
+  /** The id is older than what is kept, so it can't be known whether it was used. */
+  TRANSACTION_EXPIRED: 'FAILED_PRECONDITION',
+  /** The id was used with other content. */
+  TRANSACTION_ID_REUSED: 'ALREADY_EXISTS',
+  /** No transaction of this id is known. Settles nothing. */
+  TRANSACTION_NOT_FOUND: 'NOT_FOUND',
+  /** The attempt is not the transaction's current one, or it has gone on past this step. */
+  WRONG_ATTEMPT: 'FAILED_PRECONDITION',
+  /** A precondition does not hold. Try again with what is there now. */
+  PRECONDITION_FAILED: 'ABORTED',
+  /** Another transaction holds the key. Try again. */
+  LOCK_CONFLICT: 'ABORTED',
+  /** A lock was waited for as long as allowed. Try again. */
+  LOCK_TIMEOUT: 'ABORTED',
+  /** Both sides changed the same fields, or a document is not JSON. */
+  MERGE_CONFLICT: 'ABORTED',
+  /** The work of an interactive transaction was lost in a failover. Try again. */
+  WORKSPACE_LOST: 'ABORTED',
+  /** Not decided within the transaction's timeout. */
+  TRANSACTION_TIMEOUT: 'ABORTED',
+  /** Aborted by request. */
+  ABORTED_BY_REQUEST: 'ABORTED',
+  /** A user's own participant refused. */
+  REFUSED_BY_PARTICIPANT: 'ABORTED',
+  /** The revision or position is no longer kept. The message names the oldest. */
+  POSITION_COMPACTED: 'OUT_OF_RANGE',
+  /** Too much is waiting; surely not executed. Comes with a retry delay. */
+  OVERLOADED: 'RESOURCE_EXHAUSTED',
+  /** The store has no room left; surely not executed. */
+  STORE_FULL: 'RESOURCE_EXHAUSTED',
+  /** No leader is known; surely not executed. Comes with a retry delay. */
+  NO_LEADER: 'UNAVAILABLE',
+  /** The server is stopping; surely not executed. Comes with a retry delay. */
+  DRAINING: 'UNAVAILABLE',
+  /** The reply was lost, or the leader stepped down while the request was under way. */
+  OUTCOME_UNKNOWN: 'UNKNOWN',
+  /** The caller's deadline has passed. */
+  DEADLINE_EXCEEDED: 'DEADLINE_EXCEEDED',
+  /** The caller cancelled. */
+  CANCELLED: 'CANCELLED',
+  /** The message comes from another cluster. */
+  FOREIGN_CLUSTER: 'FAILED_PRECONDITION',
+  /** The partition map of the sender is not this cluster's. */
+  PARTITION_MISMATCH: 'FAILED_PRECONDITION',
+  /** No branch of this name is prepared. */
+  BRANCH_NOT_FOUND: 'NOT_FOUND',
+  /** An error of the software; the log has more under the trace id. */
+  INTERNAL: 'INTERNAL',
+} as const;
+
+export type Reason = keyof typeof REASONS;
+
+/** A rule that a field breaks. */
+export interface FieldViolation {
+  /** Path of the field in the request, as in google.rpc.BadRequest: "operations[2].routing_key". */
+  readonly field: string;
+  readonly description: string;
+}
+
+export interface Failure {
+  readonly reason: Reason;
+  /** What happened, to what, and what to do about it. */
+  readonly message: string;
+  readonly violations?: readonly FieldViolation[];
+  /** For machines: google.rpc.ErrorInfo metadata. */
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** When to try again, milliseconds; only where the request was surely not executed. */
+  readonly retryAfterMs?: number;
+  /** A further detail, as google.protobuf.Any, for example txmesh.keyvalue.v1.ConflictDetail. */
+  readonly detail?: { readonly typeUrl: string; readonly value: Uint8Array };
+}

@@ -1,0 +1,82 @@
+/**
+ * The port between the branch protocol and what a participant is about. The kernel locks, votes,
+ * remembers and inquires; the resource knows what operations mean. Key-value, queue and counter each
+ * implement it; whatever has rules beyond locks (reservations, staged messages) uses `hold` and `drop`.
+ */
+
+import type { Failure } from '../failure.ts';
+import type { Cost, Output } from '../kernel.ts';
+import type { LockWish } from './locks.ts';
+import type { ResourceTypes } from './types.ts';
+
+/** What {@link Resource.evaluate} says under the locks. */
+export type Evaluation<Effect> =
+  | { readonly type: 'effect'; readonly effect: Effect }
+  | { readonly type: 'refusal'; readonly failure: Failure };
+
+/** The part of the kernel's output that a resource may use. */
+export type RecordOutput<T extends ResourceTypes> = Pick<
+  Output<unknown, T['record'], unknown, unknown>,
+  'put' | 'remove' | 'removeRange' | 'emit'
+>;
+
+export interface Resource<T extends ResourceTypes> {
+  /** Of the records that must be in memory when a term begins. */
+  readonly activeRanges: readonly { readonly from: string; readonly to: string }[];
+  /** Takes one record of the active ranges, at the start of a term, before any {@link hold}. */
+  recover(key: string, record: T['record']): void;
+
+  /** Keys of records that are needed and not known; empty if none. Called often, so it must be cheap. */
+  missing(operations: readonly T['operation'][]): readonly string[];
+  missingForEffect(effect: T['effect']): readonly string[];
+  missingForQuery(query: T['query']): readonly string[];
+  /** Takes a record that was asked for. Known until the next {@link seal} at least. */
+  admit(key: string, record: T['record'] | undefined): void;
+
+  /** What to lock to evaluate the operations and keep the promise; each name once. */
+  locks(operations: readonly T['operation'][]): readonly LockWish[];
+  /** What a prepared effect holds: the same as {@link locks} of its operations. */
+  locksOf(effect: T['effect']): readonly LockWish[];
+  /** Locks whose exclusive holders a linearizable read waits for (invariant K5): names, or a prefix of names. */
+  awaited(query: T['query']): readonly string[] | string;
+
+  /** A limit that the operations break, whatever is stored. Also checked by {@link evaluate}. */
+  check(operations: readonly T['operation'][]): Failure | undefined;
+  /** Decides under the locks what a commit will do, or why not. Changes nothing. */
+  evaluate(operations: readonly T['operation'][], nowMs: number): Evaluation<T['effect']>;
+  /** Whether a commit changes anything, so that it takes a revision. */
+  changes(effect: T['effect']): boolean;
+  /** The branch is prepared, now or in an earlier term: reserve. */
+  hold(effect: T['effect']): void;
+  /** The branch was aborted: give the reservation back. */
+  drop(effect: T['effect']): void;
+  /** The branch commits: write, and end the reservation (of a local transaction there is none). */
+  apply(effect: T['effect'], revision: number, nowMs: number, held: boolean, out: RecordOutput<T>): void;
+
+  answer(query: T['query'], nowMs: number): T['answer'];
+  /**
+   * Answers within an interactive transaction, with what it has staged, and says which operations
+   * validate the answer at prepare. A refusal where the staged operations can't be evaluated.
+   */
+  answerStaged(
+    query: T['query'],
+    staged: readonly T['operation'][],
+    nowMs: number,
+  ): { readonly answer: T['answer']; readonly checks: readonly T['operation'][] } | { readonly failure: Failure };
+
+  /** Upper bound of the operations' effect, encoded, in bytes; their records are admitted. */
+  effectBytes(operations: readonly T['operation'][]): number;
+  /** About what the operations take in memory, bytes. */
+  sizeOf(operations: readonly T['operation'][]): number;
+  /** Upper bound of what {@link apply} writes, with what it adds to {@link seal}. */
+  applyCost(effect: T['effect']): Cost;
+  /** Upper bound of {@link applyCost} of whatever {@link evaluate} makes of the operations. */
+  localCost(operations: readonly T['operation'][]): Cost;
+
+  /** Ends a batch: what is written once per batch; caches shed what they hold too much of. */
+  seal(revision: number, nowMs: number, out: RecordOutput<T>): void;
+  /** Upper bound of what {@link seal} adds, beyond what {@link applyCost} has counted. */
+  readonly sealCost: Cost;
+  /** As {@link Kernel.durableState}; what is loaded on demand is left out. */
+  durableState(): unknown;
+}

@@ -1,0 +1,6 @@
+#!/usr/bin/env node
+/** `npx txmesh`: runs a server; see server.ts. */
+
+import { runServer } from './server.ts';
+
+process.exitCode = await runServer(process.argv.slice(2), process.env);

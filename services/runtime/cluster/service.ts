@@ -1,0 +1,13 @@
+/** What has partitions: the coordinator and the participants. */
+
+/** The coordinator's service name; participants can't have it. */
+export const COORDINATOR = 'coordinator';
+
+export type ServiceKind = 'coordinator' | 'key-value' | 'external';
+
+export interface Service {
+  readonly name: string;
+  readonly kind: ServiceKind;
+  /** How many; fixed when the service first started (invariant P6). */
+  readonly partitions: number;
+}

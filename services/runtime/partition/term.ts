@@ -1,0 +1,453 @@
+/**
+ * The partition driver: runs one kernel for one term of leadership. Commands queue while a write is
+ * in flight; then everything queued, up to the store's limits, is stepped, written in one conditional
+ * write, and only then are replies, messages and events released (invariants P1, P2, P9).
+ *
+ * A term ends for good: by an ambiguous or refused write (P4), by its lease running out (P5), because
+ * the kernel heard of a later leader, or because the replica hands the partition over.
+ */
+
+import type { Failure } from '../../kernel/failure.ts';
+import type { Kernel, StepInput } from '../../kernel/kernel.ts';
+import type { Clock, Timer } from '../clock.ts';
+import { StoreFull, StoreUnavailable } from '../store/errors.ts';
+import type { Put, Store } from '../store/store.ts';
+import { Batch, type Release } from './batch.ts';
+
+/** Whoever waits for the reply to a command. */
+export interface Requester<Reply> {
+  onReply(reply: Reply): void;
+  onFailure(failure: Failure): void;
+}
+
+/** Between a kernel's records and the bytes in the store. */
+export interface RecordCodec<Stored> {
+  encode(record: Stored): Uint8Array;
+  decode(key: string, bytes: Uint8Array): Stored;
+}
+
+/** Proof of leadership, counted on the leader's own monotonic clock. */
+export interface Tenure {
+  /** The election key, compared in every write. */
+  readonly electionKey: string;
+  /** Its create revision, the term's epoch. */
+  readonly epoch: number;
+  /** Whether the lease still surely holds. */
+  isValid(): boolean;
+}
+
+/** Deliberate bugs that prove the simulation's checkers; never set outside of it. */
+export type DriverBug =
+  | 'release-before-durable'
+  | 'unfenced-write'
+  | 'ambiguous-taken-for-failure'
+  | 'serve-without-lease'
+  | 'read-before-durable';
+
+/** One durable write of a batch. */
+export interface BatchReport {
+  /** Puts, deletes and range deletes. */
+  readonly operations: number;
+  readonly startMs: number;
+  readonly endMs: number;
+}
+
+/** Watches a term, for traces and measurements. */
+export interface TermObserver<Command> {
+  /** A command is stepped; what is returned comes back when its batch is through. */
+  stepped(command: Command): object | undefined;
+  /** A batch is through. The report is absent if there was nothing to write. */
+  through(stepped: readonly object[], report: BatchReport | undefined): void;
+}
+
+export interface TermOptions<Command, Stored, Reply, Message> {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly kernel: Kernel<Command, Stored, Reply, Message>;
+  readonly codec: RecordCodec<Stored>;
+  /** Of all the partition's keys in the store; ends in '/'. */
+  readonly keyPrefix: string;
+  readonly tenure: Tenure;
+  /** A number in [0, 1). */
+  entropy(): number;
+  send(message: Message): void;
+  emit(event: unknown): void;
+  /** The term has ended, for this reason. Called once. */
+  onEnd(reason: string): void;
+  readonly observer?: TermObserver<Command>;
+  /** Most commands that may wait in each of the two queues. */
+  readonly queueLimit?: number;
+  readonly bugs?: ReadonlySet<DriverBug>;
+}
+
+/** Work is what clients ask for; control (phase 2, inquiries, marks, timers) goes before it. */
+export type Priority = 'control' | 'work';
+
+type Origined<Reply> = { readonly origin?: Requester<Reply> | unknown };
+type State = 'loading' | 'leading' | 'handing-over' | 'ended';
+
+const DEFAULT_QUEUE_LIMIT = 20_000;
+/** Most commands looked at for one batch: bounds the memory of a batch that writes nothing. */
+const BATCH_COMMANDS = 4096;
+const SCAN_PAGE = 1000;
+/** A store that is full or away for a moment is tried again after this long, for as long as the lease holds. */
+const RETRY_MS = 50;
+const LONGEST_TIMER_MS = 1000;
+/** A wall clock that differs by more from the monotonic one over a timer's time was set. */
+const CLOCK_JUMP_MS = 500;
+
+export class Term<Command extends object, Stored, Reply, Message> {
+  private readonly options: TermOptions<Command, Stored, Reply, Message>;
+  private state: State = 'loading';
+  private control: Command[] = [];
+  private work: Command[] = [];
+  private follows: Command[] = [];
+  /** Everybody who was stepped and has had no reply. */
+  private readonly waiting = new Set<Requester<Reply>>();
+  private running = false;
+  private timer: Timer | undefined;
+  private timerAtMs = Infinity;
+  private idle: (() => void) | undefined;
+
+  constructor(options: TermOptions<Command, Stored, Reply, Message>) {
+    this.options = options;
+  }
+
+  get epoch(): number {
+    return this.options.tenure.epoch;
+  }
+
+  get leading(): boolean {
+    return this.state === 'leading';
+  }
+
+  /** Whether reads may leave without a write (invariant P5). */
+  get valid(): boolean {
+    return this.state === 'leading' && this.options.tenure.isValid();
+  }
+
+  /** Loads the active records and begins to serve. Throws what the store throws. */
+  async load(): Promise<void> {
+    const { kernel, store, codec, keyPrefix } = this.options;
+    for (let next = kernel.recovery(); next !== undefined; next = kernel.recovery()) {
+      if ('from' in next) {
+        for (let from = keyPrefix + next.from, more = true; more; ) {
+          const page = await store.scan({ from, to: keyPrefix + next.to }, { limit: SCAN_PAGE });
+          for (const { key, value } of page.entries) {
+            const local = key.slice(keyPrefix.length);
+            kernel.recover(local, codec.decode(local, value));
+          }
+          more = page.more;
+          from = page.entries.length > 0 ? `${page.entries.at(-1)!.key}\0` : from;
+        }
+      } else {
+        const values = await this.read(next);
+        next.forEach((key, i) => {
+          const value = values[i];
+          if (value !== undefined) kernel.recover(key, codec.decode(key, value));
+        });
+      }
+    }
+    if (this.state !== 'loading') return;
+    this.state = 'leading';
+    const batch = new Batch<Command, Stored, Reply, Message>();
+    kernel.lead(this.epoch, this.input(), batch);
+    this.follows.push(...batch.follows);
+    this.running = true;
+    this.run(batch).catch((error: unknown) => this.crash(error));
+  }
+
+  /**
+   * Hands a command to the kernel. Where it can't be taken, its origin hears so at once, and a
+   * message from the network is dropped, as the network may do.
+   */
+  submit(command: Command, priority: Priority): void {
+    const { state } = this;
+    const queue = priority === 'control' ? this.control : this.work;
+    if (state === 'loading' || state === 'leading' || (state === 'handing-over' && priority === 'control')) {
+      if (queue.length < (this.options.queueLimit ?? DEFAULT_QUEUE_LIMIT)) {
+        queue.push(command);
+        if (!this.running && state !== 'loading') this.schedule();
+        return;
+      }
+      this.refuse(command, {
+        reason: 'OVERLOADED',
+        message: `${queue.length} requests are waiting at this partition; try again later`,
+        retryAfterMs: 100 + Math.floor(this.options.entropy() * 400),
+      });
+      return;
+    }
+    this.refuse(command, NO_LEADER);
+  }
+
+  /** Whoever waits for a reply is gone and is not to hear anything any more. */
+  forget(requester: Requester<Reply>): void {
+    this.waiting.delete(requester);
+  }
+
+  /**
+   * Refuses new work, goes on with control until nobody waits for a reply or the bound, in
+   * milliseconds, has passed, and ends. Resolves when ended.
+   */
+  async handOver(boundMs: number): Promise<void> {
+    if (this.state === 'leading') {
+      this.state = 'handing-over';
+      const timer = this.options.clock.setTimer(boundMs, () => this.idle?.());
+      if (this.busy) await new Promise<void>((resolve) => (this.idle = resolve));
+      timer.cancel();
+    }
+    this.end('handed over');
+  }
+
+  private get busy(): boolean {
+    return this.running || this.waiting.size > 0 || this.queued;
+  }
+
+  /** Ends at once: what was stepped is unknown to its callers, what only queued was surely not executed. */
+  end(reason: string): void {
+    if (this.state === 'ended') return;
+    this.state = 'ended';
+    this.timer?.cancel();
+    for (const requester of this.waiting) requester.onFailure(outcomeUnknown(reason));
+    this.waiting.clear();
+    for (const queue of [this.control, this.work]) for (const command of queue) this.refuse(command, NO_LEADER);
+    this.control = [];
+    this.work = [];
+    this.follows = [];
+    this.idle?.();
+    this.options.onEnd(reason);
+  }
+
+  private refuse(command: Command, failure: Failure): void {
+    ((command as Origined<Reply>).origin as Requester<Reply> | undefined)?.onFailure(failure);
+  }
+
+  private input(): StepInput {
+    return { nowMs: this.options.clock.nowMs(), entropy: this.options.entropy() };
+  }
+
+  private schedule(): void {
+    this.running = true;
+    queueMicrotask(() => {
+      this.run().catch((error: unknown) => this.crash(error));
+    });
+  }
+
+  /** An exception in a kernel or codec is a defect: the state can't be trusted, so the term ends. */
+  private crash(error: unknown): void {
+    this.end(`internal error: ${error instanceof Error ? error.stack : String(error)}`);
+  }
+
+  private async run(first?: Batch<Command, Stored, Reply, Message>): Promise<void> {
+    let batch = first ?? (await this.gather());
+    while (batch !== undefined) {
+      if (!(await this.write(batch))) return;
+      this.release(batch.releases);
+      if (batch.stepDownReason !== undefined) return this.end(batch.stepDownReason);
+      if (this.ended) return;
+      this.arm();
+      batch = await this.gather();
+    }
+    this.running = false;
+    if (this.state === 'handing-over' && !this.busy) this.idle?.();
+  }
+
+  private get ended(): boolean {
+    return this.state === 'ended';
+  }
+
+  private get queued(): boolean {
+    return this.follows.length > 0 || this.control.length > 0 || this.work.length > 0;
+  }
+
+  /** Steps what is queued into a batch. Undefined if nothing is. */
+  private async gather(): Promise<Batch<Command, Stored, Reply, Message> | undefined> {
+    if (!this.queued) return undefined;
+    const { kernel, observer } = this.options;
+    await this.admitMissing();
+    if (this.ended) return undefined;
+    const batch = new Batch<Command, Stored, Reply, Message>();
+    const input = this.input();
+    let stepped = 0;
+    for (const queue of ['follows', 'control', 'work'] as const) {
+      const commands = this[queue];
+      let taken = 0;
+      for (; taken < commands.length && stepped < BATCH_COMMANDS; taken++) {
+        const command = commands[taken]!;
+        if (kernel.missing(command).length > 0) break;
+        const cost = kernel.cost(command);
+        if (stepped > 0 && !batch.fits(cost, kernel.sealCost)) break;
+        batch.charge(cost);
+        const origin = (command as Origined<Reply>).origin as Requester<Reply> | undefined;
+        if (origin !== undefined) this.waiting.add(origin);
+        const observed = observer?.stepped(command);
+        if (observed !== undefined) batch.observed.push(observed);
+        kernel.step(command, input, batch);
+        stepped++;
+      }
+      if (taken === commands.length) this[queue] = [];
+      else {
+        commands.splice(0, taken);
+        break;
+      }
+    }
+    this.follows.push(...batch.follows);
+    if (stepped > 0) kernel.seal(input, batch);
+    return batch;
+  }
+
+  /** Loads the records that the queued commands need and that the kernel does not have. */
+  private async admitMissing(): Promise<void> {
+    const { kernel, codec } = this.options;
+    let wanted: Set<string> | undefined;
+    let looked = 0;
+    for (const queue of [this.follows, this.control, this.work]) {
+      for (const command of queue) {
+        if (++looked > BATCH_COMMANDS) break;
+        for (const key of kernel.missing(command)) (wanted ??= new Set()).add(key);
+      }
+    }
+    if (wanted === undefined) return;
+    const keys = [...wanted];
+    const values = await this.retrying(() => this.read(keys));
+    if (this.ended || values === undefined) return;
+    keys.forEach((key, i) => {
+      const value = values[i];
+      kernel.admit(key, value === undefined ? undefined : codec.decode(key, value));
+    });
+  }
+
+  private read(keys: readonly string[]): Promise<readonly (Uint8Array | undefined)[]> {
+    return this.options.store.get(keys.map((key) => this.options.keyPrefix + key));
+  }
+
+  /** Makes the batch durable. False if the term has ended. */
+  private async write(batch: Batch<Command, Stored, Reply, Message>): Promise<boolean> {
+    const { store, codec, keyPrefix, tenure, clock, bugs, observer } = this.options;
+    if (bugs?.has('release-before-durable')) this.release(batch.releases.splice(0));
+    if (bugs?.has('read-before-durable')) this.releaseReads(batch);
+    if (!batch.writes) {
+      // A later leader was heard of: what no write fences must not leave (invariant P5).
+      if (batch.stepDownReason !== undefined) {
+        this.end(batch.stepDownReason);
+        return false;
+      }
+      if (tenure.isValid() || bugs?.has('serve-without-lease')) {
+        observer?.through(batch.observed, undefined);
+        return !this.ended;
+      }
+      this.end('the lease has run out');
+      return false;
+    }
+    const puts: Put[] = [];
+    const deletes: string[] = [];
+    for (const [key, record] of batch.records) {
+      if (record === undefined) deletes.push(keyPrefix + key);
+      else puts.push({ key: keyPrefix + key, value: codec.encode(record) });
+    }
+    const deleteRanges = batch.ranges.map(({ from, to }) => ({ from: keyPrefix + from, to: keyPrefix + to }));
+    const compares = bugs?.has('unfenced-write')
+      ? []
+      : [{ type: 'created', key: tenure.electionKey, revision: tenure.epoch } as const];
+    const startMs = clock.nowMs();
+    const result = await this.retrying(() => store.write({ compares, puts, deletes, deleteRanges }));
+    if (this.ended || result === undefined) return false;
+    if (result.type === 'refused') {
+      this.end('another replica leads this partition now');
+      return false;
+    }
+    observer?.through(batch.observed, {
+      operations: puts.length + deletes.length + deleteRanges.length,
+      startMs,
+      endMs: clock.nowMs(),
+    });
+    return true;
+  }
+
+  /**
+   * Runs a store request. One that was surely not executed is tried again while the lease holds; any
+   * other error ends the term, because what the store holds is not known any more (invariant P4).
+   */
+  private async retrying<T>(request: () => Promise<T>): Promise<T | undefined> {
+    for (;;) {
+      try {
+        return await request();
+      } catch (error) {
+        const retry =
+          error instanceof StoreUnavailable ||
+          error instanceof StoreFull ||
+          this.options.bugs?.has('ambiguous-taken-for-failure');
+        if (this.ended) return undefined;
+        if (!retry || !this.options.tenure.isValid()) {
+          this.end(`the store failed: ${error instanceof Error ? error.message : String(error)}`);
+          return undefined;
+        }
+        await new Promise<void>((resolve) => void this.options.clock.setTimer(RETRY_MS, resolve));
+        if (this.ended) return undefined;
+      }
+    }
+  }
+
+  private release(releases: readonly Release<Reply, Message>[]): void {
+    for (const release of releases) {
+      switch (release.type) {
+        case 'reply': {
+          const requester = release.to as Requester<Reply>;
+          // A requester that gave up has been answered already.
+          if (this.waiting.delete(requester)) requester.onReply(release.reply);
+          break;
+        }
+        case 'message':
+          this.options.send(release.message);
+          break;
+        case 'event':
+          this.options.emit(release.event);
+          break;
+      }
+    }
+  }
+
+  private releaseReads(batch: Batch<Command, Stored, Reply, Message>): void {
+    const isRead = (release: Release<Reply, Message>): boolean =>
+      release.type === 'reply' && (release.reply as { type?: string }).type === 'read';
+    this.release(batch.releases.filter(isRead));
+    const rest = batch.releases.filter((release) => !isRead(release));
+    batch.releases.splice(0, Infinity, ...rest);
+  }
+
+  /**
+   * One timer for everything the kernel waits for; an early one does no harm. It is never long, so
+   * that a wall clock that was set back is noticed: the kernel's next step then moves its timers too.
+   */
+  private arm(): void {
+    const atMs = this.options.kernel.wakeAtMs();
+    if (atMs === undefined || atMs >= this.timerAtMs) return;
+    const { clock } = this.options;
+    const armedMs = clock.nowMs();
+    const armedMonotonicMs = clock.monotonicMs();
+    this.timer?.cancel();
+    this.timerAtMs = atMs;
+    this.timer = clock.setTimer(Math.min(LONGEST_TIMER_MS, Math.max(0, atMs - armedMs)), () => {
+      this.timerAtMs = Infinity;
+      if (this.ended) return;
+      const nowMs = clock.nowMs();
+      const jumpMs = Math.abs(nowMs - armedMs - (clock.monotonicMs() - armedMonotonicMs));
+      const wakeMs = this.options.kernel.wakeAtMs();
+      if (wakeMs === undefined || (wakeMs > nowMs && jumpMs < CLOCK_JUMP_MS)) this.arm();
+      else this.submit(this.options.kernel.tick, 'control');
+    });
+  }
+}
+
+const NO_LEADER: Failure = {
+  reason: 'NO_LEADER',
+  message: 'this replica does not lead the partition; try again',
+  retryAfterMs: 100,
+};
+
+function outcomeUnknown(reason: string): Failure {
+  return {
+    reason: 'OUTCOME_UNKNOWN',
+    message: `the partition's leader stepped down while the request was under way (${reason}); ask for the outcome by the same id`,
+  };
+}

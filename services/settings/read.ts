@@ -1,0 +1,87 @@
+/** Reads the settings from flags and environment variables; flags win. */
+
+import { RuleBroken } from './rules.ts';
+import { SETTINGS, type Setting, type SettingName, type Settings } from './table.ts';
+
+/** Names the setting that is wrong, and says what it must be. */
+export class SettingError extends Error {}
+
+export type Parsed =
+  | { readonly type: 'help' }
+  | { readonly type: 'version' }
+  | { readonly type: 'settings'; readonly settings: Settings };
+
+export const variableOf = (flag: string): string => `TXMESH_${flag.toUpperCase().replaceAll('-', '_')}`;
+
+const entries = Object.entries(SETTINGS) as [SettingName, Setting<unknown>][];
+
+/**
+ * @param args as after the script's name: `--flag value` or `--flag=value`.
+ * @throws SettingError for an unknown flag or variable, a missing value, or one that breaks its rule.
+ */
+export function readSettings(args: readonly string[], environment: Readonly<Record<string, string | undefined>>): Parsed {
+  const given = new Map<string, { value: string; source: string }>();
+  for (const [name, value] of Object.entries(environment)) {
+    if (!name.startsWith('TXMESH_') || value === undefined || IGNORED_VARIABLES.has(name)) continue;
+    const found = entries.find(([, { flag }]) => variableOf(flag) === name);
+    if (found === undefined) throw new SettingError(`${name} is not a setting; --help lists them`);
+    given.set(found[1].flag, { value, source: name });
+  }
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i]!;
+    if (arg === '--help' || arg === '-h') return { type: 'help' };
+    if (arg === '--version' || arg === '-v') return { type: 'version' };
+    const [flag, inline] = arg.startsWith('--') ? split(arg.slice(2)) : [undefined, undefined];
+    if (flag === undefined || !entries.some(([, setting]) => setting.flag === flag))
+      throw new SettingError(`${arg} is not a setting; --help lists them`);
+    const value = inline ?? args[++i];
+    if (value === undefined) throw new SettingError(`--${flag} needs a value`);
+    given.set(flag, { value, source: `--${flag}` });
+  }
+  const settings: Record<string, unknown> = {};
+  for (const [name, { flag, rule, fallback }] of entries) {
+    const { value, source } = given.get(flag) ?? { value: fallback, source: `--${flag}` };
+    if (value === undefined) continue;
+    try {
+      settings[name] = rule.parse(value);
+    } catch (error) {
+      if (!(error instanceof RuleBroken)) throw error;
+      const shown = flag.includes('password') ? '' : `, not ${JSON.stringify(value)}`;
+      throw new SettingError(`${source} ${error.message}${shown}`);
+    }
+  }
+  return { type: 'settings', settings: check(settings as unknown as Settings) };
+}
+
+/** Read by tools around the server. */
+const IGNORED_VARIABLES = new Set(['TXMESH_CACHE_DIR']);
+
+function split(arg: string): [string, string | undefined] {
+  const at = arg.indexOf('=');
+  return at < 0 ? [arg, undefined] : [arg.slice(0, at), arg.slice(at + 1)];
+}
+
+function check(settings: Settings): Settings {
+  const pairs = [
+    ['etcd-user', settings.etcdUser, 'etcd-password', settings.etcdPassword],
+    ['etcd-cert', settings.etcdCert, 'etcd-key', settings.etcdKey],
+    ['tls-cert', settings.tlsCert, 'tls-key', settings.tlsKey],
+  ] as const;
+  for (const [a, valueA, b, valueB] of pairs)
+    if ((valueA === undefined) !== (valueB === undefined)) throw new SettingError(`--${a} and --${b} go together; one of them is missing`);
+  if (settings.tlsCa !== undefined && settings.tlsCert === undefined) throw new SettingError('--tls-ca needs --tls-cert and --tls-key');
+  if (settings.coordinator === 'false' && settings.participants.length === 0)
+    throw new SettingError('--coordinator false with no --participants leaves nothing to run');
+  if (settings.participants.includes('coordinator')) throw new SettingError('--participants: "coordinator" is the name of the coordinator itself');
+  if (new Set(settings.participants).size < settings.participants.length) throw new SettingError('--participants names one twice');
+  return settings;
+}
+
+/** The settings as a table, for --help. */
+export function helpText(usage: string): string {
+  const rows = entries.map(([, { flag, rule, fallback, help }]) => {
+    const shown = fallback === undefined ? '' : ` [${fallback}]`;
+    return `  --${flag} <${rule.form}>${shown}\n      ${help}\n      ${variableOf(flag)}`;
+  });
+  return `${usage}\n\nSettings, as flags or environment variables (flags win):\n\n${rows.join('\n')}\n\n  --help, --version\n`;
+}

@@ -1,0 +1,57 @@
+/** Every setting of the server: its flag, its environment variable, its rule, its help. */
+
+import { duration, list, oneOf, text, wholeNumber, bytes, type Rule } from './rules.ts';
+
+export interface Setting<T> {
+  /** Without the leading dashes. The environment variable is TXMESH_ and the flag in capitals. */
+  readonly flag: string;
+  readonly rule: Rule<T>;
+  /** As it would be typed. Absent: no default; the value is undefined. */
+  readonly fallback?: string;
+  readonly help: string;
+}
+
+const setting = <T>(flag: string, rule: Rule<T>, fallback: string | undefined, help: string): Setting<T> => ({
+  flag,
+  rule,
+  help,
+  ...(fallback === undefined ? {} : { fallback }),
+});
+
+const NAME = /^[a-z][a-z0-9-]{0,62}$/;
+
+export const SETTINGS = {
+  host: setting('host', text(), '127.0.0.1', 'address to listen on'),
+  port: setting('port', wholeNumber(0, 65535), '50051', 'port to listen on; 0 takes a free one'),
+  advertise: setting('advertise', text(), undefined, 'host:port under which others reach this server; default: where it listens'),
+  store: setting('store', oneOf('embedded', 'etcd', 'memory'), 'embedded', 'where records are kept: embedded (one machine, durable), etcd (clusters), memory (lost at exit)'),
+  dataDir: setting('data-dir', text(), '.txmesh', 'folder of the embedded store; remove it to start from nothing'),
+  etcdEndpoints: setting('etcd-endpoints', list(text()), 'http://127.0.0.1:2379', 'etcd members, separated by commas'),
+  etcdUser: setting('etcd-user', text(), undefined, 'user name at etcd'),
+  etcdPassword: setting('etcd-password', text(), undefined, 'password at etcd; prefer the environment variable'),
+  etcdCa: setting('etcd-ca', text(), undefined, 'file with the certificate authority that etcd is checked against (PEM)'),
+  etcdCert: setting('etcd-cert', text(), undefined, 'file with the client certificate for etcd (PEM)'),
+  etcdKey: setting('etcd-key', text(), undefined, 'file with the key of the client certificate for etcd (PEM)'),
+  etcdPrefix: setting('etcd-prefix', text(), 'txmesh/', 'prefix of all keys in etcd; clusters with different prefixes share an etcd'),
+  etcdQuota: setting('etcd-quota', bytes(), '2GiB', "etcd's data quota (its --quota-backend-bytes); new work is refused before it is reached"),
+  coordinator: setting('coordinator', oneOf('true', 'false'), 'true', 'run the transaction coordinator'),
+  participants: setting('participants', list(text(NAME, 'of a-z, 0-9 and -, beginning with a letter, at most 63 characters')), 'inventory,payments', 'names of the key-value participants to run, separated by commas; empty runs none'),
+  partitions: setting('partitions', wholeNumber(1, 1024), undefined, 'partitions of each service, fixed when it is created; default: as created, or 1 (embedded, memory), 4 (etcd)'),
+  lease: setting('lease', duration(1000, 60_000), '5s', 'time to live of the lease under which partitions are led; a dead server is replaced after it'),
+  retention: setting('retention', duration(1000, 7 * 86_400_000), '15m', 'how long outcomes and changes are kept after they are final'),
+  history: setting('history', wholeNumber(0, 100), '0', 'earlier versions that are kept of each key'),
+  maxMessage: setting('max-message', bytes(), '4MiB', 'largest message that is taken'),
+  maxRequests: setting('max-requests', wholeNumber(1, 1_000_000), '10000', 'most requests at a time; more are refused with a retry delay'),
+  drain: setting('drain', duration(0, 300_000), '10s', 'bound of a graceful stop'),
+  tlsCert: setting('tls-cert', text(), undefined, 'file with the certificate to serve with (PEM); default: plain text'),
+  tlsKey: setting('tls-key', text(), undefined, 'file with the key of the certificate (PEM)'),
+  tlsCa: setting('tls-ca', text(), undefined, 'file with the authority that the certificates of callers and of other servers must come from (PEM)'),
+  logLevel: setting('log-level', oneOf('debug', 'info', 'warn', 'error'), 'info', 'least severe level that is logged, as JSON lines on standard error'),
+} as const;
+
+export type SettingName = keyof typeof SETTINGS;
+export type Settings = { readonly [K in SettingName]: (typeof SETTINGS)[K] extends Setting<infer T> ? Value<K, T> : never };
+
+/** Settings without a default may be undefined. */
+type Optional = 'advertise' | 'etcdUser' | 'etcdPassword' | 'etcdCa' | 'etcdCert' | 'etcdKey' | 'partitions' | 'tlsCert' | 'tlsKey' | 'tlsCa';
+type Value<K, T> = K extends Optional ? T | undefined : T;

@@ -1,0 +1,134 @@
+/**
+ * Every command of README.md is run as it stands, in order, against a fresh server, and its output is
+ * held against the output that README.md shows. A line of the README must be met by a line of the
+ * output; "…" stands for anything. Ids, epochs and counters differ from run to run: where the README
+ * shows one in an output, the real one takes its place in the commands that follow.
+ */
+
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { requireGoTools } from '../../deploy/local/go-tool.ts';
+import { ServerProcess } from '../../deploy/local/server-process.ts';
+
+const run = promisify(execFile);
+const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+const README_ADDRESS = '127.0.0.1:50051';
+
+interface Step {
+  readonly command: string;
+  readonly expected: readonly string[];
+}
+
+/** The commands of the README's console blocks with the output shown after each. */
+function steps(text: string): Step[] {
+  const found: { command: string; expected: string[] }[] = [];
+  for (const [, block] of text.matchAll(/```console\n([\s\S]*?)```/g)) {
+    let continued = false;
+    for (const line of block!.split('\n')) {
+      if (continued) found.at(-1)!.command += `\n${line}`;
+      else if (line.startsWith('$ ')) found.push({ command: line.slice(2), expected: [] });
+      else if (line.trim() !== '') found.at(-1)!.expected.push(line.trim());
+      continued = line.endsWith('\\');
+    }
+  }
+  return found;
+}
+
+/** What differs from run to run, as a pattern with one group. */
+const VARYING = [
+  /([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12})/,
+  /"epoch": ?"(\d+)"/,
+  /"counter": ?"(\d+)"/,
+  /"version": ?"(\d+)"/,
+];
+
+const escape = (text: string): string => text.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
+
+/** Holds one shown line against the output; learns what varies. */
+function meet(shown: string, output: readonly string[], known: Map<string, string>): boolean {
+  const varying = VARYING.find((pattern) => pattern.test(shown));
+  const literal = varying?.exec(shown)?.[0];
+  const value = varying?.exec(shown)?.[1];
+  let pattern = escape(shown).replaceAll('…', '.*');
+  if (literal !== undefined && value !== undefined) {
+    const real = known.get(literal);
+    if (real === undefined) pattern = pattern.replace(escape(value), value.includes('-') ? '([0-9a-f-]{36})' : String.raw`(\d+)`);
+    else pattern = pattern.replace(escape(literal), escape(real));
+  }
+  for (const line of output) {
+    const match = new RegExp(`^${pattern}$`).exec(line);
+    if (match === null) continue;
+    if (match[1] !== undefined) known.set(literal!, literal!.replace(value!, match[1]));
+    return true;
+  }
+  return false;
+}
+
+function substitute(command: string, known: ReadonlyMap<string, string>, address: string): string {
+  let result = command.replaceAll(README_ADDRESS, address);
+  for (const [literal, real] of known) {
+    const spaceless = literal.replaceAll(' ', '');
+    result = result.replaceAll(literal, real).replaceAll(spaceless, real.replaceAll(' ', ''));
+  }
+  return result;
+}
+
+const all = steps(README);
+const grpc = all.filter(({ command }) => command.startsWith('grpcurl'));
+const rest = all.filter(({ command }) => !command.startsWith('grpcurl'));
+
+describe('README.md', () => {
+  let folder = '';
+  let server: ServerProcess | undefined;
+  let path: string | undefined;
+
+  beforeAll(async () => {
+    const tools = await requireGoTools('grpcurl');
+    path = tools === undefined ? undefined : `${dirname(tools.grpcurl)}${delimiter}${process.env['PATH']}`;
+    folder = mkdtempSync(join(tmpdir(), 'txmesh-readme-'));
+    const args = ['--port', '0', '--data-dir', join(folder, 'data')];
+    server = await ServerProcess.start({ args, logFile: join(folder, 'server.log') });
+  }, 180_000);
+
+  afterAll(async () => {
+    await server?.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('shows at least one command of each kind', () => {
+    expect(grpc.length).toBeGreaterThan(10);
+    expect(rest.map(({ command }) => command)).toContain('npm start');
+  });
+
+  it('shows grpcurl commands that work as shown, in this order', async (context) => {
+    if (path === undefined) return context.skip('grpcurl is not there and could not be built');
+    const known = new Map<string, string>();
+    for (const { command, expected } of grpc) {
+      const real = substitute(command, known, server!.address);
+      const { stdout, stderr } = await run('sh', ['-c', real], { env: { ...process.env, PATH: path }, timeout: 20_000 });
+      const output = `${stdout}\n${stderr}`.split('\n').map((line) => line.trim());
+      for (const shown of expected)
+        expect(meet(shown, output, known), `${real}\nwas to print ${shown}\nbut printed\n${stdout}${stderr}`).toBe(true);
+    }
+  }, 120_000);
+
+  it('names only npm scripts that exist', () => {
+    const { scripts } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { scripts: Record<string, string> };
+    for (const [, name] of README.matchAll(/npm run ([a-z:]+)/g)) expect(Object.keys(scripts)).toContain(name);
+  });
+
+  it('takes the tour with npm start -- --once, twice, and finds the first data the second time', async () => {
+    const start = new URL('../../deploy/local/start.ts', import.meta.url).pathname;
+    const args = ['--conditions=txmesh-source', start, '--once', '--port', '0', '--data-dir', join(folder, 'tour')];
+    const first = await run(process.execPath, args, { timeout: 60_000 });
+    expect(first.stdout).toMatch(/1\. An order that takes stock and money\n +committed/);
+    expect(first.stdout).toMatch(/2\. An order that fails for lack of money\n.*\n +aborted/);
+    expect(first.stdout).toMatch(/kill -9 .*\n +committed/);
+    const second = await run(process.execPath, args, { timeout: 60_000 });
+    expect(second.stdout).toContain('The data of earlier starts is here: 2 orders.');
+  }, 150_000);
+});

@@ -1,0 +1,41 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { expect, test } from 'vitest';
+import { REASONS } from '../../services/kernel/failure.ts';
+
+const read = (file: string) => readFileSync(path.resolve(import.meta.dirname, '../..', file), 'utf8');
+
+test('docs/errors.md explains every reason, with its gRPC code, and no other', () => {
+  const rows = [...read('docs/errors.md').matchAll(/^\| `([A-Z_]+)` \| `([A-Z_]+)` \| (.+) \| (.+) \|$/gm)];
+  expect(Object.fromEntries(rows.map(([, reason, code]) => [reason, code]))).toEqual(REASONS);
+  expect(new Set(rows.map(([, reason]) => reason)).size).toBe(rows.length);
+});
+
+test('CHANGELOG.md has a section for the version in package.json', () => {
+  const { version } = JSON.parse(read('package.json'));
+  expect(read('CHANGELOG.md')).toMatch(new RegExp(`^## \\[${version.replaceAll('.', '\\.')}\\]`, 'm'));
+});
+
+interface Lock {
+  readonly packages: Readonly<
+    Record<string, { hasInstallScript?: boolean; integrity?: string; optionalDependencies?: Record<string, string> }>
+  >;
+}
+const lockedPackages = () => Object.entries((JSON.parse(read('package-lock.json')) as Lock).packages);
+const nameOf = (folder: string) => folder.replace(/^.*node_modules\//, '');
+
+test('each package that has an install script is decided on in allowScripts', () => {
+  // fsevents, for macOS alone, is not installed by its script but ships its binary.
+  const withScript = lockedPackages().filter(([name, entry]) => entry.hasInstallScript && nameOf(name) !== 'fsevents');
+  const decided = Object.keys(JSON.parse(read('package.json')).allowScripts);
+  expect(decided.sort()).toEqual(withScript.map(([name]) => nameOf(name)).sort());
+});
+
+test('package-lock.json holds a hash for every package on every platform, and no address to download from', () => {
+  const entries = lockedPackages().filter(([name]) => name !== '');
+  expect(entries.filter(([, entry]) => !entry.integrity).map(([name]) => name)).toEqual([]);
+  const locked = new Set(entries.map(([name]) => nameOf(name)));
+  const optional = entries.flatMap(([, entry]) => Object.keys(entry.optionalDependencies ?? {}));
+  expect(optional.filter((name) => !locked.has(name))).toEqual([]);
+  expect(read('package-lock.json')).not.toContain('"resolved"');
+});

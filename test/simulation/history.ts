@@ -1,0 +1,90 @@
+/** What clients did and were told, with true times, and what became durable. All that checkers see. */
+
+import { nameOf, type Place } from './cluster.ts';
+
+export type Settled = 'committed' | 'aborted';
+
+export interface Write {
+  readonly place: Place;
+  /** Different for every transaction and content, the same for every copy of a request. */
+  readonly value: Uint8Array;
+}
+
+export interface ValidatedRead {
+  readonly place: Place;
+  readonly version: number;
+}
+
+/** One content of a transaction. An id that was used for two contents has two of them. */
+export interface Content {
+  readonly id: string;
+  readonly variant: number;
+  readonly kind: 'execute' | 'interactive' | 'local';
+  readonly startMs: number;
+  readonly writes: Write[];
+  readonly reads: ValidatedRead[];
+}
+
+/** An outcome as a client heard it; the variant where the question names the content. */
+export interface Told {
+  readonly id: string;
+  readonly variant: number | undefined;
+  readonly outcome: Settled;
+  readonly atMs: number;
+}
+
+export interface SingleRead {
+  readonly name: string;
+  readonly consistency: 'linearizable' | 'eventual';
+  readonly startMs: number;
+  readonly endMs: number;
+  readonly version: number;
+  /** Undefined: absent. */
+  readonly value: string | undefined;
+}
+
+/** A version of a key, as it stood in the store. */
+export interface Version {
+  readonly version: number;
+  readonly value: string;
+  readonly atMs: number;
+}
+
+export const keyOf = (id: string, variant: number): string => `${id}#${variant}`;
+
+export class History {
+  readonly contents = new Map<string, Content>();
+  readonly told: Told[] = [];
+  readonly reads: SingleRead[] = [];
+  /** Ids that an operator has resolved by force: their branches may end differently. */
+  readonly forced = new Set<string>();
+  /** Versions of each key in the order in which they became durable. */
+  readonly versions = new Map<string, Version[]>();
+
+  settle(id: string, variant: number | undefined, outcome: Settled, atMs: number): void {
+    this.told.push({ id, variant, outcome, atMs });
+  }
+
+  versionsOf(name: string): readonly Version[] {
+    return this.versions.get(name) ?? [];
+  }
+}
+
+/** A value says who wrote it, so that what is read or stored can be traced to its transaction. */
+export function encodeValue(writer: string, balance: number | undefined): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify({ writer, balance }));
+}
+
+export interface Value {
+  readonly writer: string;
+  readonly balance?: number;
+}
+
+export function decodeValue(text: string): Value {
+  return JSON.parse(text) as Value;
+}
+
+/** Name of the transaction's content in a value: see {@link keyOf}. */
+export const writerOf = (text: string): string => decodeValue(text).writer;
+
+export { nameOf };

@@ -1,0 +1,255 @@
+/** One replica of every service, as the real processes build it, on a simulated machine. */
+
+import type { CoordinatorKernel } from '../../services/kernel/coordinator/kernel.ts';
+import type * as coordinator from '../../services/kernel/coordinator/types.ts';
+import type { Failure } from '../../services/kernel/failure.ts';
+import type { Mark, ToCoordinator, ToParticipant } from '../../services/kernel/messages.ts';
+import { delay } from '../../services/runtime/clock.ts';
+import { partitionPrefix } from '../../services/runtime/cluster/keys.ts';
+import { Replica } from '../../services/runtime/cluster/replica.ts';
+import type { SeatTerm } from '../../services/runtime/cluster/seat.ts';
+import { ClusterView, COORDINATOR } from '../../services/runtime/cluster/view.ts';
+import { Term, type DriverBug, type Requester, type Tenure } from '../../services/runtime/partition/term.ts';
+import type { Store } from '../../services/runtime/store/store.ts';
+import type { Switches } from './bugs.ts';
+import { CLUSTER_ID, PARTICIPANTS, PARTITIONS, SERVICES } from './cluster.ts';
+import { codecOf, createCoordinator, createParticipant, decodeMessage, type KeyValueKernel, type KeyValueTypes } from './kernels.ts';
+import type { Machine } from './machine.ts';
+import type { Network } from './network.ts';
+import type { ParticipantCommand, ParticipantMessage, ParticipantReply } from '../../services/kernel/participant/types.ts';
+import type { Random } from './random.ts';
+
+export type AnyKernel = CoordinatorKernel | KeyValueKernel;
+export type AnyReply = coordinator.Reply | ParticipantReply<KeyValueTypes>;
+export type AnyCommand = coordinator.Command | ParticipantCommand<KeyValueTypes>;
+// oxlint-disable-next-line typescript/no-explicit-any -- one driver, two kinds of kernel
+type AnyTerm = Term<any, any, AnyReply, any>;
+
+/** What a node tells the world. */
+export interface NodeEvents {
+  trace(text: string): void;
+  count(what: string): void;
+  /** A batch of this kernel is durable; nothing was stepped since. */
+  onBatch(service: string, partition: number, epoch: number, kernel: AnyKernel): void;
+}
+
+export interface NodeOptions {
+  /** Where it can be reached, the same for every start. */
+  readonly address: string;
+  /** Unique for each start. */
+  readonly name: string;
+  readonly machine: Machine;
+  readonly store: Store;
+  readonly network: Network;
+  readonly random: Random;
+  readonly switches: Switches;
+  readonly retentionMs: number;
+  readonly cacheBytes: number;
+  readonly leaseTtlMs: number;
+  readonly queueLimit: number | undefined;
+  readonly events: NodeEvents;
+  /** The node that runs at an address now. */
+  at(address: string): Node | undefined;
+  /** All that run now. */
+  all(): readonly Node[];
+}
+
+export const NO_LEADER: Failure = { reason: 'NO_LEADER', message: 'no leader is known', retryAfterMs: 100 };
+/** How often a message goes to another replica that thinks it leads, if there is one. */
+const ASTRAY = 0.3;
+const JOIN_RETRY_MS = 200;
+/** How often marks are told again. */
+const HEARTBEAT_MS = 700;
+
+export class Node {
+  readonly options: NodeOptions;
+  readonly view: ClusterView;
+  private readonly replica: Replica;
+  /** The last mark of each coordinator partition that was led here, by partition. */
+  private readonly marks = new Map<number, { readonly mark: Mark; readonly term: AnyTerm }>();
+
+  constructor(options: NodeOptions) {
+    this.options = options;
+    const { machine, store, name, address, leaseTtlMs, switches, events } = options;
+    this.view = new ClusterView(CLUSTER_ID, store, machine.clock);
+    this.replica = new Replica({
+      name,
+      address,
+      store,
+      clock: machine.clock,
+      view: this.view,
+      hosted: SERVICES.map((service) => ({
+        service,
+        createTerm: (partition, tenure, onEnd): SeatTerm =>
+          service.name === COORDINATOR
+            ? this.coordinatorTerm(partition, tenure, onEnd)
+            : this.participantTerm(service.name, partition, tenure, onEnd),
+      })),
+      leaseTtlMs,
+      log: (message, fields) => events.trace(`${name}: ${message} ${Object.values(fields).join(' ')}`),
+      ...(switches.seat === undefined ? {} : { bugs: new Set([switches.seat]) }),
+    });
+  }
+
+  async start(): Promise<void> {
+    const { machine } = this.options;
+    for (;;) {
+      try {
+        await this.replica.start();
+        break;
+      } catch {
+        await delay(machine.clock, JOIN_RETRY_MS);
+      }
+    }
+    this.beat();
+  }
+
+  drain(): Promise<void> {
+    return this.replica.drain();
+  }
+
+  term(service: string, partition: number): AnyTerm | undefined {
+    return this.replica.term(service, partition) as AnyTerm | undefined;
+  }
+
+  /** A client's request arrives; it is forwarded at most once. */
+  receive(service: string, partition: number, command: AnyCommand, requester: Requester<AnyReply>, forwarded = false): void {
+    const term = this.term(service, partition);
+    if (term !== undefined) {
+      term.submit(command, 'work');
+      return;
+    }
+    const leader = this.view.leader(service, partition);
+    const next = leader === undefined ? undefined : this.options.at(leader.address);
+    if (forwarded || next === undefined || next === this) requester.onFailure(NO_LEADER);
+    else {
+      this.options.network.send(this.options.machine, next.options.machine, () =>
+        next.receive(service, partition, command, requester, true));
+    }
+  }
+
+  private coordinatorTerm(partition: number, tenure: Tenure, onEnd: (reason: string) => void): AnyTerm {
+    const kernel = createCoordinator(partition, this.options.retentionMs, this.options.cacheBytes, this.options.switches.coordinator);
+    const term: AnyTerm = this.startTerm(COORDINATOR, partition, tenure, onEnd, kernel, this.options.switches.coordinatorDriver, (message: coordinator.Message) => {
+      if (message.to === 'everybody') {
+        this.marks.set(partition, { mark: message.mark, term });
+        this.tellMark(message.mark);
+      } else this.toParticipant(term, message.message);
+    });
+    return term;
+  }
+
+  private participantTerm(participant: string, partition: number, tenure: Tenure, onEnd: (reason: string) => void): AnyTerm {
+    const { retentionMs, cacheBytes, switches } = this.options;
+    const kernel = createParticipant(participant, partition, retentionMs, cacheBytes, switches.participant);
+    return this.startTerm(participant, partition, tenure, onEnd, kernel, switches.participantDriver, (message: ParticipantMessage) =>
+      this.toCoordinator(message.message));
+  }
+
+  private startTerm(
+    service: string,
+    partition: number,
+    tenure: Tenure,
+    onEnd: (reason: string) => void,
+    kernel: AnyKernel,
+    bug: DriverBug | undefined,
+    // oxlint-disable-next-line typescript/no-explicit-any -- one driver, two kinds of kernel
+    send: (message: any) => void,
+  ): AnyTerm {
+    const { machine, store, random, events, queueLimit } = this.options;
+    events.count('terms');
+    return new Term({
+      store,
+      clock: machine.clock,
+      // oxlint-disable-next-line typescript/no-explicit-any -- one driver, two kinds of kernel
+      kernel: kernel as any,
+      codec: codecOf(service),
+      keyPrefix: partitionPrefix(service, partition),
+      tenure,
+      entropy: () => random.next(),
+      send,
+      emit: () => undefined,
+      onEnd: (reason) => {
+        if (reason.startsWith('internal')) events.trace(`${this.options.name}: ${service}/${partition} DEFECT ${reason}`);
+        if (reason.startsWith('internal')) events.count(`defect: ${reason}`);
+        onEnd(reason);
+      },
+      observer: {
+        stepped: () => undefined,
+        through: (_, report) => {
+          if (report !== undefined) events.onBatch(service, partition, tenure.epoch, kernel);
+        },
+      },
+      ...(queueLimit === undefined ? {} : { queueLimit }),
+      ...(bug === undefined ? {} : { bugs: new Set([bug]) }),
+    });
+  }
+
+  // Messages between partitions
+
+  /** Where a message goes: to the leader as far as is known here, now and then to one that was. */
+  private route(service: string, partition: number): Node | undefined {
+    const { random, at, all } = this.options;
+    const leader = this.view.leader(service, partition);
+    const known = leader === undefined ? undefined : at(leader.address);
+    if (!random.chance(ASTRAY)) return known;
+    const believers = all().filter((node) => node !== known && node.term(service, partition) !== undefined);
+    return believers.length === 0 ? known : random.pick(believers);
+  }
+
+  private toParticipant(sender: AnyTerm, message: ToParticipant): void {
+    const { machine, network, events } = this.options;
+    const { branch } = message;
+    const undelivered = (): void =>
+      sender.submit({ type: 'message', message: { type: 'undelivered', branch, failure: NO_LEADER } }, 'control');
+    const target = this.route(branch.participant, branch.partition);
+    if (target === undefined) {
+      queueMicrotask(undelivered);
+      return;
+    }
+    const remainingMs = message.type === 'prepare' ? message.deadlineMs - machine.clock.nowMs() : 0;
+    const mark = this.marks.get(branch.coordinatorPartition)?.mark;
+    network.send(machine, target.options.machine, () => {
+      const term = target.term(branch.participant, branch.partition);
+      if (term === undefined) {
+        network.send(target.options.machine, machine, undelivered);
+        return;
+      }
+      events.count(`sent ${message.type}`);
+      const now = target.options.machine.clock.nowMs();
+      const arrived = message.type === 'prepare' ? { ...message, deadlineMs: now + remainingMs } : message;
+      if (mark !== undefined) term.submit({ type: 'mark', ...mark }, 'control');
+      term.submit({ type: 'message', message: decodeMessage(arrived) }, message.type === 'prepare' ? 'work' : 'control');
+    });
+  }
+
+  private toCoordinator(message: ToCoordinator): void {
+    const { machine, network, events } = this.options;
+    const partition = message.branch.coordinatorPartition;
+    const target = this.route(COORDINATOR, partition);
+    if (target === undefined) return;
+    network.send(machine, target.options.machine, () => {
+      events.count(`sent ${message.type}`);
+      target.term(COORDINATOR, partition)?.submit({ type: 'message', message }, 'control');
+    });
+  }
+
+  private tellMark(mark: Mark): void {
+    for (const participant of PARTICIPANTS) {
+      for (let partition = 0; partition < PARTITIONS; partition++) {
+        const target = this.route(participant, partition);
+        if (target === undefined) continue;
+        this.options.network.send(this.options.machine, target.options.machine, () =>
+          target.term(participant, partition)?.submit({ type: 'mark', ...mark }, 'control'));
+      }
+    }
+  }
+
+  private beat(): void {
+    for (const [partition, { mark, term }] of this.marks) {
+      if (this.term(COORDINATOR, partition) === term) this.tellMark(mark);
+      else this.marks.delete(partition);
+    }
+    this.options.machine.clock.setTimer(HEARTBEAT_MS, () => this.beat());
+  }
+}

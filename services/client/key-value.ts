@@ -76,6 +76,26 @@ const CONSISTENCY = {
 const wireConsistency = (consistency: keyof typeof CONSISTENCY | undefined) =>
   consistency === undefined ? WireConsistency.UNSPECIFIED : CONSISTENCY[consistency];
 
+/** A key as it is, with the version to require of it, which an absent key has too. */
+export interface Read {
+  readonly entry: Entry | undefined;
+  readonly version: number;
+}
+
+export async function readKey(
+  rpc: Rpc,
+  participant: string,
+  collection: string,
+  key: string,
+  { consistency, signal, timeoutMs }: ReadOptions,
+  transaction?: TransactionContext,
+): Promise<Read> {
+  const request = { participant, collection, key, consistency: wireConsistency(consistency), transaction };
+  const route = { service: participant, routingKey: routingKeyOf(key) };
+  const { entry } = await rpc.call(methods.get, request, { signal, timeoutMs, route });
+  return { entry: entryFrom(participant, entry), version: entry?.version ?? 0 };
+}
+
 /** A collection of keys. Keys: 1 to 1024 bytes of UTF-8. Values: at most 1 MiB. */
 export class Collection {
   readonly participant: string;
@@ -92,11 +112,7 @@ export class Collection {
 
   /** The key, or undefined if it is absent. */
   async get(key: string, options: ReadOptions = {}): Promise<Entry | undefined> {
-    const { participant, name: collection, transaction } = this;
-    const consistency = wireConsistency(options.consistency);
-    const request = { participant, collection, key, consistency, transaction };
-    const { entry } = await this.rpc.call(methods.get, request, this.routed(key, options));
-    return entryFrom(participant, entry);
+    return (await readKey(this.rpc, this.participant, this.name, key, options, this.transaction)).entry;
   }
 
   /** The keys in the order asked for, 1 to 1000; undefined for those that are absent. */

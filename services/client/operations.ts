@@ -23,7 +23,7 @@ export interface Operation {
   readonly operation: Content;
 }
 
-/** What must hold of a key: 'absent', or that it has the version that a read returned. */
+/** What must hold of a key: 'absent', that is not there now, or that it has the version that a read returned. */
 export type Precondition = 'absent' | { readonly version: number };
 
 /**

@@ -3,6 +3,7 @@ import { FakeMesh, aborted } from '../../test/support/fake-mesh.ts';
 import { idTimeMs } from '../kernel/transaction-id.ts';
 import { InvalidRequest, OutcomeUnknown, TransactionAborted } from './errors.ts';
 import { Mesh } from './mesh.ts';
+import { del } from './operations.ts';
 import type { Transaction } from './transaction.ts';
 import { TestEnvironment, until } from './testing/test-environment.ts';
 
@@ -62,6 +63,31 @@ describe('a transaction', () => {
       await tx.get('inventory', 'stock', 'apples');
     });
     expect(fake.executed[0]!.operations.map(({ operation }) => operation!.typeUrl.split('.').at(-1))).toEqual(['CheckOperation', 'CheckOperation']);
+  });
+
+  test('T11 runs again when an absent key that it read came and went, though it is absent again', async () => {
+    const seen: string[] = [];
+    await mesh.transaction(async (tx) => {
+      expect(await tx.get('payments', 'accounts', 'bob')).toBeUndefined();
+      if (tx.tries === 1) {
+        fake.set('payments', 'accounts', 'bob', '1');
+        await mesh.execute({ operations: [del('payments', 'accounts', 'bob')] });
+      }
+      seen.push((await tx.get('inventory', 'stock', 'apples'))!.text());
+    });
+    expect(seen).toHaveLength(2);
+  });
+
+  test('requires of an absent key that it writes only that it is absent: its lock keeps it so', async () => {
+    await mesh.transaction(async (tx) => {
+      expect(await tx.get('payments', 'accounts', 'bob')).toBeUndefined();
+      if (tx.tries === 1) {
+        fake.set('payments', 'accounts', 'bob', '1');
+        await mesh.execute({ operations: [del('payments', 'accounts', 'bob')] });
+      }
+      tx.put('payments', 'accounts', 'bob', '2');
+    }, { attempts: 1 });
+    expect(fake.text('payments', 'accounts', 'bob')).toBe('2');
   });
 
   test('sees its own writes, and reads the same again', async () => {

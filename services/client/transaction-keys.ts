@@ -6,6 +6,7 @@
 
 import { invalidRequest } from './errors.ts';
 import { makeEntry, type Entry } from './entry.ts';
+import type { Read } from './key-value.ts';
 import { check, del, put, type DeleteOptions, type MergeRule, type Operation, type Precondition, type PutOptions, type TypedValue } from './operations.ts';
 
 type Write = { readonly type: 'put'; readonly value: TypedValue; readonly merge?: MergeRule } | { readonly type: 'delete' };
@@ -14,8 +15,8 @@ interface KeyState {
   readonly participant: string;
   readonly collection: string;
   readonly key: string;
-  /** As it was read from the participant; `undefined` inside: it was absent. */
-  read?: { readonly entry: Entry | undefined };
+  /** As it was read from the participant. */
+  read?: Read;
   /** Stated by the function itself. */
   precondition?: Precondition;
   write?: Write;
@@ -42,9 +43,9 @@ export class TransactionKeys {
   }
 
   /** Takes what was read; the first reading of a key counts. */
-  addRead(participant: string, collection: string, key: string, entry: Entry | undefined): Entry | undefined {
+  addRead(participant: string, collection: string, key: string, read: Read): Entry | undefined {
     const state = this.state(participant, collection, key);
-    state.read ??= { entry };
+    state.read ??= read;
     return state.read.entry;
   }
 
@@ -125,7 +126,10 @@ function operationOf(state: KeyState): Operation {
     case 'delete':
       return del(participant, collection, key, { precondition });
     case undefined:
-      return check(participant, collection, key, precondition!);
+      // The check of a branch that only reads holds nothing (invariant T11), and another branch may be
+      // checked at another moment: the key must not have come and gone between. A key that is written
+      // is locked while all others are checked, so for it absence is enough.
+      return check(participant, collection, key, state.read === undefined ? precondition! : { version: state.read.version });
   }
 }
 

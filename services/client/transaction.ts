@@ -3,7 +3,7 @@
 import type { Deadline } from './deadline.ts';
 import { invalidRequest } from './errors.ts';
 import type { Entry } from './entry.ts';
-import { Collection } from './key-value.ts';
+import { readKey, type Read } from './key-value.ts';
 import { typedValue, type Content, type DeleteOptions, type Operation, type Precondition, type PutOptions, type Value } from './operations.ts';
 import type { Rpc } from './rpc.ts';
 import { TransactionKeys } from './transaction-keys.ts';
@@ -18,7 +18,7 @@ export class Transaction {
   private readonly deadline: Deadline;
   private readonly keys = new TransactionKeys();
   private readonly others: Operation[] = [];
-  private readonly readsUnderWay = new Map<string, Promise<Entry | undefined>>();
+  private readonly readsUnderWay = new Map<string, Promise<Read>>();
   private finished = false;
 
   constructor(rpc: Rpc, id: string, tries: number, deadline: Deadline) {
@@ -39,12 +39,12 @@ export class Transaction {
     const name = JSON.stringify([participant, collection, key]);
     let read = this.readsUnderWay.get(name);
     if (read === undefined) {
-      read = new Collection(this.rpc, participant, collection).get(key, this.deadline.options);
+      read = readKey(this.rpc, participant, collection, key, this.deadline.options);
       this.readsUnderWay.set(name, read);
     }
-    const entry = await read.finally(() => this.readsUnderWay.delete(name));
+    const found = await read.finally(() => this.readsUnderWay.delete(name));
     this.demandUnfinished();
-    return this.keys.addRead(participant, collection, key, entry);
+    return this.keys.addRead(participant, collection, key, found);
   }
 
   /** Writes a key when the transaction commits. The last put or delete of a key counts. */

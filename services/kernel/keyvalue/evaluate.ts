@@ -27,6 +27,8 @@ const CONFLICT_VALUE_BYTES = 65_536;
 export interface StoredKeys {
   /** Of a key: undefined if absent, or if it is only written blindly and not known. */
   record(name: string): KeyRecord | undefined;
+  /** The version of a key that is absent, see deletions.ts. */
+  absentVersion(name: string): number;
   /** The entry as it was at a version that is kept, or is now. */
   entryAt(name: string, version: number): KeyEntry | undefined;
 }
@@ -90,7 +92,7 @@ function carryOut(
   stored: StoredKeys,
   settings: KeyValueSettings,
 ): Failure | undefined {
-  if (!holds(operation, key)) return preconditionFailed(operation, key, stored, settings);
+  if (!holds(operation, key, stored)) return preconditionFailed(operation, key, stored, settings);
   switch (operation.type) {
     case 'check':
       return undefined;
@@ -113,17 +115,17 @@ function carryOut(
 }
 
 /** Versions are those before the branch; absence is seen after the operations so far. */
-function holds(operation: KeyValueOperation, key: Staged): boolean {
-  const { precondition } = operation;
+function holds(operation: KeyValueOperation, key: Staged, stored: StoredKeys): boolean {
+  const { name, precondition } = operation;
   if (precondition === 'any') return true;
   if (precondition === 'absent') return !key.exists;
   if (operation.type === 'put' && operation.mergePolicy !== 'reject') return true;
-  return committedVersion(key.record) === precondition;
+  return committedVersion(name, key, stored) === precondition;
 }
 
-/** 0 for a key that is absent, even where its deletion is remembered. */
-function committedVersion(record: KeyRecord | undefined): number {
-  return record === undefined || record.deleted ? 0 : record.version;
+/** Of a key that is absent too: the same version means that it has not existed meanwhile. */
+function committedVersion(name: string, { record }: Staged, stored: StoredKeys): number {
+  return record?.version ?? stored.absentVersion(name);
 }
 
 type NewValue = { readonly value: Uint8Array; readonly contentType: string };
@@ -145,7 +147,9 @@ function newValue(operation: PutOperation, key: Staged, stored: StoredKeys, sett
     }
     case 'jsonThreeWay': {
       const base = typeof precondition === 'number' ? precondition : 0;
-      if (key.write === 'none' && committedVersion(key.record) === base) return { value, contentType };
+      // Base 0: the document was made from nothing, and where nothing is, there is nothing to merge with.
+      const unchanged = base === 0 ? !key.exists : committedVersion(name, key, stored) === base;
+      if (key.write === 'none' && unchanged) return { value, contentType };
       return mergeThreeWay(operation, base, key, stored, settings);
     }
   }
@@ -163,11 +167,12 @@ function mergeThreeWay(
   let base: Json | undefined;
   if (baseVersion !== 0) {
     const entry = stored.entryAt(name, baseVersion);
-    if (entry?.value === undefined) {
+    if (entry === undefined) {
       return mergeConflict(operation, key, stored, settings, [], `version ${baseVersion}, which is no longer kept,`);
     }
-    base = parse(entry.value, settings);
-    if (base === undefined) return mergeConflict(operation, key, stored, settings, [], 'the base version');
+    // A deletion that is kept: both sides began with nothing.
+    base = entry.value === undefined ? undefined : parse(entry.value, settings);
+    if (base === undefined && entry.value !== undefined) return mergeConflict(operation, key, stored, settings, [], 'the base version');
   }
   const theirs = parse(currentValue(name, key, stored), settings);
   const ours = parse(value, settings);
@@ -234,7 +239,8 @@ function preconditionFailed(
 ): Failure {
   const expected = expectation(operation);
   const current = conflictEntry(operation.name, key, stored);
-  const now = current.value === undefined && !key.exists ? 'it is absent' : `it has version ${current.version}`;
+  const absent = current.value === undefined && !key.exists;
+  const now = absent ? `it is absent at version ${current.version}` : `it has version ${current.version}`;
   return {
     reason: 'PRECONDITION_FAILED',
     message: `${display(operation.name)} was required to be ${expected}, but ${now}; read it and try again`,
@@ -281,10 +287,10 @@ function conflict(
 
 function conflictEntry(name: string, key: Staged, stored: StoredKeys): KeyEntry {
   const { record } = key;
-  const absent: KeyEntry = { name, value: undefined, contentType: '', version: 0, updateMs: 0 };
-  if (record === undefined) return absent;
+  if (record === undefined || record.deleted) {
+    return { name, value: undefined, contentType: '', version: stored.absentVersion(name), updateMs: record?.updateMs ?? 0 };
+  }
   const { version, updateMs } = record;
-  if (record.deleted) return { ...absent, version, updateMs };
   const value = stored.entryAt(name, version)?.value;
   const isSmall = value !== undefined && value.length <= CONFLICT_VALUE_BYTES;
   return { name, value: isSmall ? value : undefined, contentType: record.contentType, version, updateMs };
@@ -292,7 +298,7 @@ function conflictEntry(name: string, key: Staged, stored: StoredKeys): KeyEntry 
 
 function expectation({ precondition }: KeyValueOperation): string {
   if (precondition === 'any') return 'anything';
-  return precondition === 'absent' || precondition === 0 ? 'absent' : `version ${precondition}`;
+  return precondition === 'absent' ? 'absent' : `version ${precondition}`;
 }
 
 function metadataOf(name: string, expected: string, current: KeyEntry): Record<string, string> {

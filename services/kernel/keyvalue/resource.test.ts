@@ -60,6 +60,55 @@ describe('preconditions', () => {
     expect(h.local(4, [check('c/a', 1)])).toMatchObject(failed('PRECONDITION_FAILED'));
   });
 
+  test('version 0 is of a key that was never there, and absent of one that is not there now', () => {
+    const h = new Harness();
+    expect(h.local(1, [check('c/a', 0)])).toMatchObject({ type: 'done' });
+    h.local(2, [put('c/a')]);
+    h.local(3, [remove('c/a')]);
+    expect(h.local(4, [check('c/a', 'absent'), check('c/b', 0)])).toMatchObject({ type: 'done' });
+    const refused = h.local(5, [check('c/a', 0)]);
+    expect(refused).toMatchObject(failed('PRECONDITION_FAILED'));
+    expect(refused?.type === 'failure' && refused.failure.message).toContain('required to be version 0, but it is absent at version 2');
+  });
+
+  test.each([0, 2])('T11 an absent key that came and went since it was read does not pass for unchanged (history of %i)', (historyLimit) => {
+    const h = new Harness({ keyValue: { historyLimit } });
+    h.local(1, [put('c/other')]);
+    const read = h.read(['c/a'])![0]!.version;
+    expect(h.prepare(branch(2), [check('c/a', read)], { readOnly: true })).toMatchObject([{ vote: 'readOnly' }]);
+    h.local(3, [put('c/a')]);
+    h.local(4, [remove('c/a')]);
+    expect(h.prepare(branch(5), [check('c/a', read)], { readOnly: true })).toMatchObject([{ vote: 'no', cause: { reason: 'PRECONDITION_FAILED' } }]);
+    const again = h.read(['c/a'])![0]!.version;
+    expect(again).toBe(3);
+    h.local(6, [remove('c/other')]);
+    expect(h.prepare(branch(7), [check('c/a', again)], { readOnly: true })).toMatchObject([{ vote: 'readOnly' }]);
+  });
+
+  test('T11 nor does it after a failover, which forgets what was deleted', () => {
+    const h = new Harness();
+    h.local(1, [put('c/other')]);
+    const read = h.read(['c/a'])![0]!.version;
+    h.local(2, [put('c/a')]);
+    h.local(3, [remove('c/a')]);
+    h.restart();
+    expect(h.local(4, [check('c/a', read)])).toMatchObject(failed('PRECONDITION_FAILED'));
+    const again = h.read(['c/a'])![0]!.version;
+    h.restart();
+    expect(h.local(5, [check('c/a', again)])).toMatchObject({ type: 'done' });
+  });
+
+  test('T11 nor where an interactive transaction read it', () => {
+    const h = new Harness();
+    const work = branch(9, 1);
+    h.run({ type: 'read', origin: 'me', query: { type: 'keys', names: ['c/a'] }, consistency: 'linearizable', deadlineMs: h.nowMs + 1000, workspace: work });
+    h.run(h.message({ type: 'enlistAnswer', branch: work }));
+    h.local(1, [put('c/a')]);
+    h.local(2, [remove('c/a')]);
+    const workspace = { attempt: work.attempt, epoch: h.epoch };
+    expect(h.prepare(branch(9, 2), [], { workspace })).toMatchObject([{ vote: 'no', cause: { reason: 'PRECONDITION_FAILED' } }]);
+  });
+
   test('deleting an absent key changes nothing, not even the revision', () => {
     const h = new Harness();
     h.local(1, [put('c/a')]);
@@ -74,7 +123,7 @@ describe('preconditions', () => {
     h.local(2, [remove('c/a'), put('c/a', 'new', { precondition: 'absent' })]);
     expect(h.value('c/a')).toBe('new');
     h.local(3, [put('c/b'), remove('c/b')]);
-    expect(h.read(['c/b'])![0]!.version).toBe(0);
+    expect(h.read(['c/b'])![0]).toMatchObject({ value: undefined, version: 3 });
   });
 });
 

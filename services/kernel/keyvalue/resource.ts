@@ -9,6 +9,7 @@ import type { LockWish } from '../participant/locks.ts';
 import type { Evaluation, RecordOutput, Resource } from '../participant/resource.ts';
 import { RecordCache } from './cache.ts';
 import { ChangeLog } from './changes.ts';
+import { Deletions } from './deletions.ts';
 import { PLAIN_NAMES, utf8Length, VERSIONED_NAMES, writeBytes } from './effect.ts';
 import { evaluateOperations, limitExceeded, stageOperations, type StoredKeys } from './evaluate.ts';
 import { KEPT_KEY, KEY_PREFIX, recordKey, versionKey } from './keys.ts';
@@ -39,6 +40,7 @@ export class KeyValueResource implements Resource<KeyValueTypes>, StoredKeys {
   /** Key records by name, version records by store key: a name has no zero byte, so they don't mix. */
   private readonly cache: RecordCache<KeyRecord | VersionRecord>;
   private readonly changeLog: ChangeLog;
+  private readonly deletions = new Deletions();
 
   constructor(settings: KeyValueSettings) {
     this.settings = settings;
@@ -57,6 +59,10 @@ export class KeyValueResource implements Resource<KeyValueTypes>, StoredKeys {
 
   recover(_key: string, record: KeyValueRecord): void {
     this.changeLog.recover(record as KeptRecord);
+  }
+
+  lead(revision: number): void {
+    this.deletions.lead(revision);
   }
 
   // Records on demand
@@ -105,6 +111,10 @@ export class KeyValueResource implements Resource<KeyValueTypes>, StoredKeys {
 
   record(name: string): KeyRecord | undefined {
     return this.cache.get(name) as KeyRecord | undefined;
+  }
+
+  absentVersion(name: string): number {
+    return this.record(name)?.version ?? this.deletions.version(name);
   }
 
   entryAt(name: string, version: number): KeyEntry | undefined {
@@ -213,8 +223,7 @@ export class KeyValueResource implements Resource<KeyValueTypes>, StoredKeys {
       entries.push(
         written ? { name, value: key.value, contentType: key.contentType, version: committed.version, updateMs: 0 } : committed,
       );
-      const precondition = committed.value === undefined ? 0 : committed.version;
-      checks.push({ type: 'check', name, precondition });
+      checks.push({ type: 'check', name, precondition: committed.version });
     }
     return { answer: { entries }, checks };
   }
@@ -271,8 +280,9 @@ export class KeyValueResource implements Resource<KeyValueTypes>, StoredKeys {
 
   private current(name: string): KeyEntry {
     const record = this.record(name);
-    if (record === undefined) return { name, value: undefined, contentType: '', version: 0, updateMs: 0 };
-    if (record.deleted) return { name, value: undefined, contentType: '', version: record.version, updateMs: record.updateMs };
+    if (record === undefined || record.deleted) {
+      return { name, value: undefined, contentType: '', version: this.absentVersion(name), updateMs: record?.updateMs ?? 0 };
+    }
     return record.apart ? this.entryAt(name, record.version)! : entry(name, record);
   }
 
@@ -313,6 +323,7 @@ export class KeyValueResource implements Resource<KeyValueTypes>, StoredKeys {
     const { name, value, contentType, apart, history, drop } = write;
     const deleted = write.type === 'delete';
     this.changeLog.add({ name, version: revision, deleted });
+    if (deleted) this.deletions.add(name, revision);
     if (drop !== undefined) {
       const [first, last] = drop;
       out.removeRange(versionKey(name, first), versionKey(name, last + 1));

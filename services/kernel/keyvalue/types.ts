@@ -2,7 +2,10 @@
 
 import type { Failure } from '../failure.ts';
 
-/** What must hold of a key. A number: this version, 0 for a key that was absent. */
+/**
+ * What must hold of a key. 'absent': it does not exist now, whatever was meanwhile. A number: it has
+ * this version; an absent key has one too, and the same one twice means that it was never there between.
+ */
 export type Precondition = 'any' | 'absent' | number;
 
 export type MergePolicy = 'reject' | 'lastWriterWins' | 'jsonMergePatch' | 'jsonThreeWay';
@@ -70,7 +73,7 @@ export interface KeyEntry {
   /** Absent: the key does not exist. */
   readonly value?: Uint8Array;
   readonly contentType: string;
-  /** Of the last change; of a deletion where it is remembered; else 0 for an absent key. */
+  /** Of the last change; of an absent key: at or after its last deletion, see deletions.ts. */
   readonly version: number;
   /** By the participant's clock; 0: unknown. */
   readonly updateMs: number;

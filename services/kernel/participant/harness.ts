@@ -89,6 +89,9 @@ export class Harness {
   nowMs = START_MS;
   epoch = 0;
   private readonly options: HarnessOptions;
+  /** How many commands make a batch; what is set free is then stepped in the next one. */
+  together = 1;
+  private queued: Command[] = [];
   private follows: Command[] = [];
   private origins = 0;
 
@@ -100,6 +103,7 @@ export class Harness {
   /** A new leader, from what is stored. */
   restart(): void {
     this.follows = [];
+    this.queued = [];
     [this.kernel, this.resource] = this.recovered();
     this.kernel.lead(++this.epoch, this.input(), new Batch(this));
   }
@@ -107,8 +111,10 @@ export class Harness {
   /** Steps commands in one batch, then what they set free, in batches of their own. Returns new replies. */
   run(...commands: Command[]): Reply[] {
     const before = this.replies.length;
-    this.batch(commands);
-    while (this.follows.length > 0) this.batch(this.follows.splice(0));
+    this.queued.push(...commands);
+    if (this.queued.length < this.together) return [];
+    this.batch([...this.follows.splice(0), ...this.queued.splice(0)]);
+    while (this.together === 1 && this.follows.length > 0) this.batch(this.follows.splice(0));
     return this.replies.slice(before).map(({ reply }) => reply);
   }
 

@@ -101,6 +101,7 @@ export class ParticipantKernel<T extends ResourceTypes>
   lead(epoch: number, input: StepInput, out: ParticipantOutput<T>): void {
     this.begin(input, out);
     this.state.epoch = epoch;
+    this.state.resource.lead(this.state.revision);
     this.branches.lead();
     this.ended.recovered();
   }

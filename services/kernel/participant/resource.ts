@@ -26,6 +26,9 @@ export interface Resource<T extends ResourceTypes> {
   /** Takes one record of the active ranges, at the start of a term, before any {@link hold}. */
   recover(key: string, record: T['record']): void;
 
+  /** All active records were recovered: the term begins at this revision. */
+  lead(revision: number): void;
+
   /** Keys of records that are needed and not known; empty if none. Called often, so it must be cheap. */
   missing(operations: readonly T['operation'][]): readonly string[];
   missingForEffect(effect: T['effect']): readonly string[];

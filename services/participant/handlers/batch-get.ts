@@ -5,8 +5,8 @@
  * the first round and the beginning of the second. A transaction that had committed at one partition
  * and not yet at another would hold its keys there, and linearizable reads wait for it (invariant K5).
  *
- * Versions only grow and are never reused (K1), but an absent key whose deletion is not remembered has
- * version 0 again: for such a key the log of changes must not name it between the rounds.
+ * Versions only grow and are never reused (K1), those of absent keys too: the same one twice means that
+ * nothing has changed between.
  */
 
 import {
@@ -20,7 +20,6 @@ import { nameOf } from '../../kernel/keyvalue/keys.ts';
 import type { Service } from '../../runtime/cluster/view.ts';
 import { FailureError } from '../../runtime/errors/failure-error.ts';
 import type { CallContext } from '../../runtime/transport/service.ts';
-import { changedBetween } from './change-log.ts';
 import { ask, partitionOfKey, waitUntilMs, type KeyValueTerm, type ParticipantServices } from './service.ts';
 import { toEntry } from '../codec-keyvalue.ts';
 
@@ -34,12 +33,6 @@ interface Part {
   readonly places: number[];
 }
 
-interface PartRead {
-  readonly entries: readonly Entry[];
-  /** The partition's revision at the moment of the read. */
-  readonly revision: number;
-}
-
 export async function batchGet(
   services: ParticipantServices,
   service: Service,
@@ -47,19 +40,18 @@ export async function batchGet(
   context: CallContext,
 ): Promise<BatchGetResponse> {
   const parts = partsOf(service, request);
-  const readAll = (): Promise<PartRead[]> => Promise.all(parts.map((part) => readPart(services, part, context)));
+  const readAll = (): Promise<(readonly Entry[])[]> => Promise.all(parts.map((part) => readPart(services, part, context)));
   let reads = await readAll();
-  if (context.forwarded) return { entries: [...reads[0]!.entries, revisionEntry(reads[0]!.revision)] };
   if (request.consistency === Consistency.SERIALIZABLE && parts.length > 1) {
     for (let round = 2; ; round++) {
       const again = await readAll();
-      if (await unchanged(services, parts, reads, again)) break;
+      if (isUnchanged(reads, again)) break;
       if (round === ROUNDS) throw new FailureError(changingTooFast(request));
       reads = again;
     }
   }
   const entries: Entry[] = [];
-  parts.forEach(({ places }, i) => places.forEach((place, j) => (entries[place] = reads[i]!.entries[j]!)));
+  parts.forEach(({ places }, i) => places.forEach((place, j) => (entries[place] = reads[i]![j]!)));
   return { entries };
 }
 
@@ -78,15 +70,17 @@ function partsOf(service: Service, request: BatchGetRequest): Part[] {
   return [...parts.values()];
 }
 
-async function readPart(services: ParticipantServices, { partition, request }: Part, context: CallContext): Promise<PartRead> {
+async function readPart(
+  services: ParticipantServices,
+  { partition, request }: Part,
+  context: CallContext,
+): Promise<readonly Entry[]> {
   const method = KeyValueServiceService.batchGet;
   const route = { service: request.participant, partition, method, request, context, changes: false };
   const { entries } = await services.router.unary(route, (term) => readHere(services, term, request, context));
-  const revision = entries.at(-1)!.version;
-  return { entries: entries.slice(0, -1), revision };
+  return entries;
 }
 
-/** Between replicas an answer ends with an entry without a name, whose version is the partition's revision. */
 async function readHere(
   services: ParticipantServices,
   term: KeyValueTerm,
@@ -94,39 +88,20 @@ async function readHere(
   context: CallContext,
 ): Promise<BatchGetResponse> {
   const names = keys.map(({ collection, key }) => nameOf(collection, key));
-  const { answer, revision } = await ask(services, term, 'read', context, false, (origin) => ({
+  const { answer } = await ask(services, term, 'read', context, false, (origin) => ({
     type: 'read',
     origin,
     query: { type: 'keys', names },
     consistency: consistency === Consistency.EVENTUAL ? 'eventual' : 'linearizable',
     deadlineMs: waitUntilMs(services, context),
   }));
-  return { entries: [...answer.entries.map(toEntry), revisionEntry(revision)] };
+  return { entries: answer.entries.map(toEntry) };
 }
 
-function revisionEntry(version: number): Entry {
-  return { collection: '', key: '', value: new Uint8Array(0), contentType: '', version, absent: true, updateTime: undefined };
-}
-
-async function unchanged(
-  services: ParticipantServices,
-  parts: readonly Part[],
-  first: readonly PartRead[],
-  second: readonly PartRead[],
-): Promise<boolean> {
-  for (let i = 0; i < parts.length; i++) {
-    const [before, after] = [first[i]!, second[i]!];
-    const forgettable = new Set<string>();
-    for (let j = 0; j < before.entries.length; j++) {
-      const [a, b] = [before.entries[j]!, after.entries[j]!];
-      if (a.version !== b.version || a.absent !== b.absent) return false;
-      if (a.absent && a.version === 0) forgettable.add(nameOf(a.collection, a.key));
-    }
-    if (forgettable.size === 0 || before.revision === after.revision) continue;
-    const { participant } = parts[i]!.request;
-    if (await changedBetween(services, participant, parts[i]!.partition, before.revision, after.revision, forgettable)) return false;
-  }
-  return true;
+function isUnchanged(first: readonly (readonly Entry[])[], second: readonly (readonly Entry[])[]): boolean {
+  return first.every((entries, i) =>
+    entries.every(({ version, absent }, j) => second[i]![j]!.version === version && second[i]![j]!.absent === absent),
+  );
 }
 
 function changingTooFast({ participant, keys }: BatchGetRequest) {

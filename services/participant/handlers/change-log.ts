@@ -1,4 +1,4 @@
-/** A participant partition's log of changes in the store, read for watchers and for serializable reads. */
+/** A participant partition's log of changes in the store, read for watchers. */
 
 import { CHANGE_PREFIX, changeKey, KEPT_KEY, recordKey, versionKey } from '../../kernel/keyvalue/keys.ts';
 import type { ChangeRecord, KeyChange, KeyEntry, KeyRecord, VersionRecord } from '../../kernel/keyvalue/types.ts';
@@ -44,26 +44,6 @@ export async function compactedThrough({ store, codec }: Records, participant: s
   const [value] = await store.get([partitionPrefix(participant, partition) + KEPT_KEY]);
   const record = value === undefined ? undefined : codec.decode(KEPT_KEY, value);
   return record?.type === 'kept' ? record.changesThrough : 0;
-}
-
-/** Whether one of the keys was changed after `from` and up to `to`, or that is not known any more. */
-export async function changedBetween(
-  records: Records,
-  participant: string,
-  partition: number,
-  from: number,
-  to: number,
-  names: ReadonlySet<string>,
-): Promise<boolean> {
-  for (let after = from; after < to; ) {
-    const batches = await readChanges(records, participant, partition, after);
-    if (batches.length === 0) break;
-    for (const { revision, changes } of batches) {
-      if (changes.some(({ name, version }) => version > from && version <= to && names.has(name))) return true;
-      after = revision;
-    }
-  }
-  return (await compactedThrough(records, participant, partition)) > from;
 }
 
 /** The values that the changes brought, as far as they are kept. */

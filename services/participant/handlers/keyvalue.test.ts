@@ -185,6 +185,15 @@ describe('BatchGet', () => {
     },
   );
 
+  test('K1 an absent key that came and went has another version, and the same one as long as nothing happens', async () => {
+    const versions = async () => (await batch(Consistency.SERIALIZABLE, ['gone1', 'gone2', 'gone3'])).entries.map(({ version, absent }) => absent && version);
+    const before = await versions();
+    expect(await versions()).toEqual(before);
+    await put('gone1', 'v');
+    const { version } = await mesh.call(keyvalue.delete, { ...named, key: 'gone1', precondition: undefined, requestId: '', transaction: undefined });
+    expect(await versions()).toEqual([version, before[1], before[2]]);
+  });
+
   test('serializable, it shows what all keys were at one moment', async () => {
     const [a, b] = ['sa', keys.find((key) => partitionOf(key, PARTITIONS) !== partitionOf('sa', PARTITIONS))!];
     const write = (value: string) =>

@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=64
 /** `npx txmesh`: runs a server; see server.ts. */
 
 import { runServer } from './server.ts';

@@ -95,6 +95,12 @@ export class EtcdMember {
     return fetch(`${this.#metricsUrl}/health`, { signal: AbortSignal.timeout(HEALTH_TIMEOUT_MS) }).then(({ ok }) => ok, () => false);
   }
 
+  /** Whether it leads the members. */
+  async isLeader(): Promise<boolean> {
+    const metrics = await fetch(`${this.#metricsUrl}/metrics`, { signal: AbortSignal.timeout(HEALTH_TIMEOUT_MS) }).then((response) => response.text(), () => '');
+    return /^etcd_server_is_leader 1$/m.test(metrics);
+  }
+
   /** kill -9. */
   async kill(): Promise<void> {
     const child = this.#child;

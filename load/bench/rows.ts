@@ -14,16 +14,6 @@ export interface Row {
   readonly rssMiB: number;
 }
 
-/** What must be said so that a row can be read. */
-export interface RowNotes {
-  readonly partitions: number;
-  readonly retention: string;
-  readonly etcdFlags: string;
-  readonly processes: string;
-  readonly committed: number;
-  readonly clientCpuMsPerTransaction: number;
-}
-
 const COLUMNS: readonly (readonly [string, (row: Row) => string])[] = [
   ['workload', (r) => r.workload],
   ['store', (r) => r.store],

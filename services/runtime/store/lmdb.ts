@@ -65,6 +65,8 @@ class LmdbStore implements Store {
   readonly #clock: Clock;
   readonly #live: LiveKeys;
   readonly #inFlight = new Set<PendingWrite>();
+  /** Those of {@link #inFlight} that are handed to lmdb at the end of this turn. */
+  #turn: { readonly write: PendingWrite; readonly ranged: readonly string[]; finish(): void }[] = [];
   readonly #queue: PendingWrite[] = [];
   #state: State = { type: 'open' };
   /** A write that needs the store to itself is under way. */
@@ -181,20 +183,35 @@ class LmdbStore implements Store {
     }
     this.#inFlight.add(write);
     this.#busyAlone = write.alone;
+    if (this.#turn.length === 0) queueMicrotask(() => this.#commitTurn());
+    this.#turn.push({ write, ranged, finish });
+  }
+
+  /**
+   * Commits what was started in one turn together: one flush for the partitions that a message
+   * reached at once, where one by one the second would wait for the first one's flush.
+   */
+  #commitTurn(): void {
+    const started = this.#turn;
+    this.#turn = [];
     const { database } = this.#environment;
     database.batch(() => {
-      for (const put of puts) if (put.lease === undefined) void database.put(put.key, put.value);
-      for (const key of deletes) void database.remove(key);
-      for (const key of ranged) void database.remove(key);
+      for (const { write, ranged } of started) {
+        for (const put of write.batch.puts ?? []) if (put.lease === undefined) void database.put(put.key, put.value);
+        for (const key of write.batch.deletes ?? []) void database.remove(key);
+        for (const key of ranged) void database.remove(key);
+      }
     }).then(() => {
-      // Given up while it was under way: its caller has been told so.
-      if (!this.#inFlight.delete(write)) return;
-      finish();
-      this.#afterSettled(write);
+      for (const { write, finish } of started) {
+        // Given up while it was under way: its caller has been told so.
+        if (!this.#inFlight.delete(write)) continue;
+        finish();
+        this.#afterSettled(write);
+      }
     }, (error: unknown) => {
-      if (!this.#inFlight.delete(write)) return;
-      this.#collectFailure(write, error);
-      this.#afterSettled(write);
+      const failed = started.filter(({ write }) => this.#inFlight.delete(write));
+      for (const { write } of failed) this.#collectFailure(write, error);
+      for (const { write } of failed) this.#afterSettled(write);
     });
   }
 

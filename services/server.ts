@@ -17,6 +17,7 @@ import { version } from './version.ts';
 const USAGE = `txmesh ${version}: changes that span several services happen completely or not at all\n\nUsage: txmesh [SETTING …]`;
 /** Of services created now; on one machine more of them would only make smaller batches. */
 const DEFAULT_PARTITIONS = { embedded: 1, memory: 1, etcd: 4 } as const;
+const LONGEST_ETCD_REQUEST_MS = 5_000;
 
 export interface ServerPorts {
   /** Sees and may wrap the store, for measurements. */
@@ -48,7 +49,7 @@ export async function runServer(
   }
   const stop = Promise.withResolvers<string>();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.resolve(signal));
-  const log = createLog(settings.logLevel, { service: 'txmesh', pid: process.pid });
+  const log = createLog(settings.logLevel, { 'service.name': 'txmesh', pid: process.pid });
   const telemetry = await startTelemetry('txmesh', environment);
   try {
     return await serve(settings, log, telemetry, ports, stop.promise);
@@ -72,6 +73,8 @@ async function serve(
   const opened = await openStore({
     ...settings,
     etcdQuotaBytes: settings.etcdQuota,
+    // A write that hangs is in the way of stepping down and leading again: no longer than a lease.
+    etcdRequestTimeoutMs: Math.min(settings.lease, LONGEST_ETCD_REQUEST_MS),
     clock: systemClock,
     warn: (message) => log.warn(message),
   });
@@ -92,8 +95,8 @@ async function serve(
     },
     {
       store,
-      log: (message, fields) => log.info(message, fields),
-      spans: new Spans(telemetry.enabled, version),
+      log: (message, fields) => ('error' in fields ? log.error(message, fields) : log.info(message, fields)),
+      spans: new Spans(telemetry.enabled, version, (message, fields) => log.debug(message, fields)),
       ...(credentials && { credentials }),
       ...(ports.faults === undefined ? {} : { faults: ports.faults }),
     },
@@ -112,5 +115,10 @@ async function serve(
 function credentialsOf({ tlsCert, tlsKey, tlsCa }: Settings): NodePorts['credentials'] {
   if (tlsCert === undefined || tlsKey === undefined) return undefined;
   const files = { certFile: tlsCert, keyFile: tlsKey, ...(tlsCa !== undefined && { caFile: tlsCa }) };
-  return { server: serverCredentials(files), channels: channelCredentials(files) };
+  try {
+    return { server: serverCredentials(files), channels: channelCredentials(files) };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new SettingError(`the certificates can't be used (settings --tls-cert, --tls-key, --tls-ca): ${reason}`, { cause: error });
+  }
 }

@@ -4,9 +4,10 @@ import * as grpc from '@grpc/grpc-js';
 import type { Settings } from './options.ts';
 
 const DEFAULTS: grpc.ChannelOptions = {
-  // A peer that fell silent is noticed after 15 s, well within the default deadline.
-  'grpc.keepalive_time_ms': 10_000,
-  'grpc.keepalive_timeout_ms': 5_000,
+  // Who fell silent without closing its connections (a paused process, a cut cable) is noticed after 5 s:
+  // by then others lead what it led.
+  'grpc.keepalive_time_ms': 2_500,
+  'grpc.keepalive_timeout_ms': 2_500,
   'grpc.initial_reconnect_backoff_ms': 100,
   'grpc.max_reconnect_backoff_ms': 2_000,
   'grpc.max_receive_message_length': 16 * 1024 * 1024,

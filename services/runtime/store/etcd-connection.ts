@@ -44,7 +44,7 @@ export class EtcdFailed extends Error {
 
 export class EtcdConnection {
   readonly #settings: EtcdSettings;
-  readonly #reloadListeners = new Set<() => void>();
+  readonly #moveListeners = new Set<() => void>();
   #clients: readonly Etcd3[];
   #certificates: string;
   #current = 0;
@@ -108,10 +108,13 @@ export class EtcdConnection {
     return failure;
   }
 
-  /** Called after the clients were replaced; streams of the old ones should be opened anew. */
-  onReload(listener: () => void): () => void {
-    this.#reloadListeners.add(listener);
-    return () => this.#reloadListeners.delete(listener);
+  /**
+   * Called when calls go another way from now on, through new clients or to another endpoint. Streams
+   * should be opened anew: one to an endpoint that fails calls may stay silent for long before it breaks.
+   */
+  onMove(listener: () => void): () => void {
+    this.#moveListeners.add(listener);
+    return () => this.#moveListeners.delete(listener);
   }
 
   /**
@@ -125,7 +128,7 @@ export class EtcdConnection {
     const before = this.#clients;
     this.#clients = buildEtcdClients(this.#settings);
     this.#certificates = certificates;
-    for (const listener of this.#reloadListeners) listener();
+    this.#tellMove();
     for (const client of before) client.close();
   }
 
@@ -157,7 +160,13 @@ export class EtcdConnection {
 
   /** Several calls fail at once when an endpoint does; only the first of them moves on. */
   #leave(index: number): void {
-    if (this.#current % this.#clients.length === index) this.#current = (index + 1) % this.#clients.length;
+    if (this.#current % this.#clients.length !== index) return;
+    this.#current = (index + 1) % this.#clients.length;
+    this.#tellMove();
+  }
+
+  #tellMove(): void {
+    for (const listener of this.#moveListeners) listener();
   }
 
   #poll(): void {

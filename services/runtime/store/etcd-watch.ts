@@ -39,7 +39,7 @@ export class EtcdWatch implements Watch {
     this.#range = range;
     this.#handlers = handlers;
     this.#clock = clock;
-    this.#stopListening = connection.onReload(() => this.#endStream());
+    this.#stopListening = connection.onMove(() => this.#endStream());
     void this.#run();
   }
 

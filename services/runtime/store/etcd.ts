@@ -107,8 +107,10 @@ export class EtcdStore implements Store {
       // etcd's own numbers have 63 bits, and protobufjs rounds those without a word wherever its
       // require('long') finds the wrong kind of module. These pass through any kind of number.
       const id = String(randomInt(1, MOST_LEASE_NUMBER));
+      // An answer after its end would be of no use.
+      const timeoutMs = Math.min(this.#settings.requestTimeoutMs, ttlMs);
       // Whole seconds, rounded up: a lease that lives longer than its holder believes is safe.
-      await this.#connection.call('Lease', 'leaseGrant', { ID: id, TTL: Math.ceil(ttlMs / 1000) });
+      await this.#connection.call('Lease', 'leaseGrant', { ID: id, TTL: Math.ceil(ttlMs / 1000) }, { timeoutMs });
       return new EtcdLease(id, ttlMs, this.#settings.requestTimeoutMs, this.#connection, this.description);
     } catch (error) {
       if (error instanceof EtcdFailed && error.failure.type === 'no-space') throw this.#full(error);

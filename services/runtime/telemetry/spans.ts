@@ -57,9 +57,12 @@ export class Spans {
   private readonly tracer;
   /** Off: nothing is ever recorded, and nothing is done to find that out. */
   readonly enabled: boolean;
+  private readonly log;
 
-  constructor(enabled: boolean, version: string) {
+  /** @param log is told of every traced call when it has been served, with its span active. */
+  constructor(enabled: boolean, version: string, log?: (message: string, fields: Record<string, unknown>) => void) {
     this.enabled = enabled;
+    this.log = log;
     this.tracer = trace.getTracer('txmesh', version);
   }
 
@@ -104,6 +107,7 @@ export class Spans {
   ): ActiveSpan | undefined {
     const span = this.tracer.startSpan(name, { kind, attributes }, parentOf(traceparent));
     if (!span.isRecording()) return undefined;
+    const { log } = this;
     return {
       span,
       traceparent: formatTraceparent(span.spanContext()),
@@ -113,6 +117,10 @@ export class Spans {
           span.setAttribute('rpc.response.status_code', REASONS[failure.reason]);
           span.setAttribute('error.type', failure.reason);
         } else if (kind === SpanKind.SERVER) span.setAttribute('rpc.response.status_code', 'OK');
+        if (kind === SpanKind.SERVER && log !== undefined) {
+          const fields = failure === undefined ? {} : { reason: failure.reason, failure: failure.message };
+          context.with(trace.setSpan(ROOT_CONTEXT, span), () => log('served', { method: name, ...fields }));
+        }
         span.end();
       },
     };

@@ -44,8 +44,9 @@ export const DEFAULT_CHANNEL_SETTINGS: ChannelSettings = {
   idleMs: 5 * 60_000,
   callMs: 10 * 60_000,
   maxMessageBytes: 16 * 1024 * 1024,
-  keepaliveMs: 10_000,
-  keepaliveTimeoutMs: 5_000,
+  // As the SDK's: a silent replica should not hold up what waits for it much longer than its lease.
+  keepaliveMs: 2_500,
+  keepaliveTimeoutMs: 2_500,
 };
 
 export interface ChannelsOptions {

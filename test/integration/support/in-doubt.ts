@@ -1,0 +1,25 @@
+/** What is not finished in a mesh: transactions at the coordinator, prepared branches at the participants. */
+
+import * as grpc from '@grpc/grpc-js';
+import type { Mesh } from 'txmesh/client';
+import { ParticipantServiceClient } from '../../../services/gen/txmesh/participant/v1/participant.ts';
+
+/** In words; empty when there is nothing. */
+export async function unfinished(mesh: Mesh, address: string, credentials = grpc.credentials.createInsecure()): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { transactionId, state } of mesh.list({ states: ['ACTIVE', 'PREPARING', 'COMMITTING', 'ABORTING'] }))
+    found.push(`${transactionId} is ${state}`);
+  const client = new ParticipantServiceClient(address, credentials);
+  try {
+    for (const participant of ['inventory', 'payments']) {
+      const branches = await new Promise<string[]>((resolve, reject) =>
+        client.listPrepared({ participant, pageSize: 1000, pageToken: '' }, new grpc.Metadata(), { deadline: Date.now() + 10_000 }, (error, response) =>
+          error === null ? resolve(response.branches.map(({ branch }) => branch!.transactionId)) : reject(error)),
+      );
+      for (const id of branches) found.push(`${id} is in doubt at ${participant}`);
+    }
+  } finally {
+    client.close();
+  }
+  return found;
+}

@@ -1,0 +1,31 @@
+/** Waiting for what happens elsewhere: conditions with a bound, never a blind pause. */
+
+import { setTimeout as pause } from 'node:timers/promises';
+
+const POLL_MS = 25;
+
+/**
+ * Asks until the answer is neither undefined nor false.
+ * @throws Error naming what did not happen, with what `state` says about it
+ */
+export async function until<T>(
+  what: string,
+  boundMs: number,
+  condition: () => T | undefined | false | Promise<T | undefined | false>,
+  state: () => unknown = () => '',
+): Promise<T> {
+  const endMs = performance.now() + boundMs;
+  for (;;) {
+    const answer = await condition();
+    if (answer !== undefined && answer !== false) return answer;
+    if (performance.now() > endMs) throw new Error(`not within ${boundMs} ms: ${what}. ${String(state())}`);
+    await pause(POLL_MS);
+  }
+}
+
+/** Milliseconds until the condition holds. */
+export async function timeUntil(what: string, boundMs: number, condition: () => boolean | Promise<boolean>): Promise<number> {
+  const startMs = performance.now();
+  await until(what, boundMs, condition);
+  return performance.now() - startMs;
+}

@@ -1,5 +1,6 @@
 /** A key-value participant as a service that a replica hosts: for each partition that it leads, a term. */
 
+import type { Failure } from '../../kernel/failure.ts';
 import { KeyValueResource } from '../../kernel/keyvalue/resource.ts';
 import { DEFAULT_KEY_VALUE_SETTINGS, type KeyValueEvent, type KeyValueTypes } from '../../kernel/keyvalue/types.ts';
 import { ParticipantKernel } from '../../kernel/participant/kernel.ts';
@@ -35,7 +36,7 @@ export class KeyValueServingTerm extends ServingTerm<KeyValueCommand, Stored, Ke
     this.send = options.send;
   }
 
-  override submit(command: KeyValueCommand, priority: Priority): void {
+  override submit(command: KeyValueCommand, priority: Priority): Failure | undefined {
     if (command.type === 'message' && command.message.type === 'prepare') {
       const { branch, operations } = command.message;
       const cause = misplacedOperation(operations, this.service, this.partition);
@@ -43,10 +44,10 @@ export class KeyValueServingTerm extends ServingTerm<KeyValueCommand, Stored, Ke
         const origin = command.origin as Requester<KeyValueReply> | undefined;
         if (origin !== undefined) origin.onReply({ type: 'vote', vote: 'no', cause });
         else this.send({ to: 'coordinator', message: { type: 'vote', branch, vote: 'no', cause } });
-        return;
+        return undefined;
       }
     }
-    super.submit(command, priority);
+    return super.submit(command, priority);
   }
 }
 

@@ -83,7 +83,7 @@ export interface TermOptions<Command, Stored, Reply, Message> {
 /** Work is what clients ask for; control (phase 2, inquiries, marks, timers) goes before it. */
 export type Priority = 'control' | 'work';
 
-type Origined<Reply> = { readonly origin?: Requester<Reply> | unknown };
+type Origined = { readonly origin?: unknown };
 type State = 'loading' | 'leading' | 'handing-over' | 'ended';
 
 const DEFAULT_QUEUE_LIMIT = 20_000;
@@ -158,26 +158,25 @@ export class Term<Command extends object, Stored, Reply, Message> {
   }
 
   /**
-   * Hands a command to the kernel. Where it can't be taken, its origin hears so at once, and a
-   * message from the network is dropped, as the network may do.
+   * Hands a command to the kernel. Where it can't be taken, its origin hears so at once, and whoever
+   * submits it is told why; it was surely not executed.
    */
-  submit(command: Command, priority: Priority): void {
+  submit(command: Command, priority: Priority): Failure | undefined {
     const { state } = this;
     const queue = priority === 'control' ? this.control : this.work;
     if (state === 'loading' || state === 'leading' || (state === 'handing-over' && priority === 'control')) {
       if (queue.length < (this.options.queueLimit ?? DEFAULT_QUEUE_LIMIT)) {
         queue.push(command);
         if (!this.running && state !== 'loading') this.schedule();
-        return;
+        return undefined;
       }
-      this.refuse(command, {
+      return this.refuse(command, {
         reason: 'OVERLOADED',
         message: `${queue.length} requests are waiting at this partition; try again later`,
         retryAfterMs: 100 + Math.floor(this.options.entropy() * 400),
       });
-      return;
     }
-    this.refuse(command, NO_LEADER);
+    return this.refuse(command, NO_LEADER);
   }
 
   /** Whoever waits for a reply is gone and is not to hear anything any more. */
@@ -218,8 +217,9 @@ export class Term<Command extends object, Stored, Reply, Message> {
     this.options.onEnd(reason);
   }
 
-  private refuse(command: Command, failure: Failure): void {
-    ((command as Origined<Reply>).origin as Requester<Reply> | undefined)?.onFailure(failure);
+  private refuse(command: Command, failure: Failure): Failure {
+    ((command as Origined).origin as Requester<Reply> | undefined)?.onFailure(failure);
+    return failure;
   }
 
   private input(): StepInput {
@@ -239,14 +239,19 @@ export class Term<Command extends object, Stored, Reply, Message> {
   }
 
   private async run(first?: Batch<Command, Stored, Reply, Message>): Promise<void> {
-    let batch = first ?? (await this.gather());
-    while (batch !== undefined) {
-      if (!(await this.write(batch))) return;
-      this.release(batch.releases);
-      if (batch.stepDownReason !== undefined) return this.end(batch.stepDownReason);
-      if (this.ended) return;
-      this.arm();
+    let batch = first;
+    for (;;) {
+      if (batch !== undefined) {
+        if (!(await this.write(batch))) return;
+        this.release(batch.releases);
+        if (batch.stepDownReason !== undefined) return this.end(batch.stepDownReason);
+        if (this.ended) return;
+        this.arm();
+      }
+      // Looked at in the same turn in which `running` is cleared: what is queued later schedules a run.
+      if (!this.queued) break;
       batch = await this.gather();
+      if (batch === undefined) return;
     }
     this.running = false;
     if (this.state === 'handing-over' && !this.busy) this.idle?.();
@@ -260,9 +265,8 @@ export class Term<Command extends object, Stored, Reply, Message> {
     return this.follows.length > 0 || this.control.length > 0 || this.work.length > 0;
   }
 
-  /** Steps what is queued into a batch. Undefined if nothing is. */
+  /** Steps what is queued into a batch. Undefined if the term has ended meanwhile. */
   private async gather(): Promise<Batch<Command, Stored, Reply, Message> | undefined> {
-    if (!this.queued) return undefined;
     const { kernel, observer } = this.options;
     await this.admitMissing();
     if (this.ended) return undefined;
@@ -278,7 +282,7 @@ export class Term<Command extends object, Stored, Reply, Message> {
         const cost = kernel.cost(command);
         if (stepped > 0 && !batch.fits(cost, kernel.sealCost)) break;
         batch.charge(cost);
-        const origin = (command as Origined<Reply>).origin as Requester<Reply> | undefined;
+        const origin = (command as Origined).origin as Requester<Reply> | undefined;
         if (origin !== undefined) this.waiting.add(origin);
         const observed = observer?.stepped(command);
         if (observed !== undefined) batch.observed.push(observed);

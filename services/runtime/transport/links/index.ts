@@ -68,9 +68,14 @@ export class Links {
   toParticipant(message: ToParticipant): void {
     const { participant, partition } = message.branch;
     // A term that another replica has overtaken ends as soon as the view shows it.
-    const term = this.options.term(participant, partition);
-    const failure = term === undefined ? this.sendAway(message) : this.hand(term, message);
-    if (failure !== undefined) this.giveBack(message, failure);
+    const term = this.participantTerm(participant, partition);
+    if (term === undefined) {
+      const failure = this.sendAway(message);
+      if (failure !== undefined) this.giveBack(message, failure);
+      return;
+    }
+    const answer = this.hand(term, message);
+    if (answer !== undefined) this.toCoordinatorTerm(answer);
   }
 
   /** From a participant partition led here. */
@@ -110,30 +115,27 @@ export class Links {
     this.outgoing.clear();
   }
 
-  /** Hands a message to a term here. */
-  private hand(term: LinkTerm, message: ToParticipant): undefined {
-    if (message.type !== 'prepare') {
-      term.submit({ type: 'message', message }, 'control');
-      return;
-    }
-    const decoded = this.decode(message);
-    if ('vote' in decoded) this.toCoordinatorTerm(decoded);
-    else term.submit({ type: 'message', message: decoded }, 'work');
+  /** Hands a message to a term here, or says what to answer. */
+  private hand(term: LinkTerm, message: ToParticipant): ToCoordinator | undefined {
+    const prepare = message.type === 'prepare';
+    const decoded = prepare ? this.decode(message) : message;
+    if ('vote' in decoded) return decoded;
+    const failure = term.submit({ type: 'message', message: decoded }, prepare ? 'work' : 'control');
+    return failure && undelivered(message, failure);
   }
 
   /** Hands a message that came from elsewhere to a term here, or says what to answer. */
   private deliver(message: ToParticipant): ToCoordinator | undefined {
     const { participant, partition } = message.branch;
-    const term = this.options.term(participant, partition);
-    if (term === undefined) return { type: 'undelivered', branch: message.branch, failure: notLed(participant, partition) };
-    if (message.type !== 'prepare') {
-      term.submit({ type: 'message', message }, 'control');
-      return undefined;
-    }
-    const decoded = this.decode(message);
-    if ('vote' in decoded) return decoded;
-    term.submit({ type: 'message', message: decoded }, 'work');
-    return undefined;
+    const term = this.participantTerm(participant, partition);
+    if (term !== undefined) return this.hand(term, message);
+    const failure = participant === COORDINATOR ? noParticipant(participant) : notLed(participant, partition);
+    return undelivered(message, failure);
+  }
+
+  /** Only of participants: what is for one is nothing that a coordinator partition may step. */
+  private participantTerm(participant: string, partition: number): LinkTerm | undefined {
+    return participant === COORDINATOR ? undefined : this.options.term(participant, partition);
   }
 
   private decode(message: Prepare): Prepare<unknown> | (ToCoordinator & { readonly type: 'vote' }) {
@@ -146,6 +148,7 @@ export class Links {
   private sendAway(message: ToParticipant): Failure | undefined {
     const { view, address: self } = this.options;
     const { participant, partition } = message.branch;
+    if (participant === COORDINATOR) return noParticipant(participant);
     const external = view.externals.get(participant);
     const address = external?.address ?? view.leader(participant, partition)?.address;
     if (address === undefined || address === self)
@@ -156,9 +159,8 @@ export class Links {
   }
 
   private giveBack(message: ToParticipant, failure: Failure): void {
-    // Answers are not waited for: whoever asked asks again.
-    if (message.type === 'pending' || message.type === 'forget' || message.type === 'enlistAnswer') return;
-    this.toCoordinatorTerm({ type: 'undelivered', branch: message.branch, failure });
+    const answer = undelivered(message, failure);
+    if (answer !== undefined) this.toCoordinatorTerm(answer);
   }
 
   private toCoordinatorTerm(message: ToCoordinator): void {
@@ -273,4 +275,14 @@ export class Links {
       }),
     ];
   }
+}
+
+/** Answers are not waited for: whoever asked asks again. */
+function undelivered(message: ToParticipant, failure: Failure): ToCoordinator | undefined {
+  if (message.type === 'pending' || message.type === 'forget' || message.type === 'enlistAnswer') return undefined;
+  return { type: 'undelivered', branch: message.branch, failure };
+}
+
+function noParticipant(name: string): Failure {
+  return { reason: 'UNKNOWN_PARTICIPANT', message: `${name} is no participant: it has no branches` };
 }

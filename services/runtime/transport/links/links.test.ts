@@ -11,6 +11,8 @@ import { serviceErrorToFailure } from '../../errors/status.ts';
 import type { Handlers } from '../service.ts';
 import { openServer, until } from '../testing/mesh.ts';
 import { branchOf, CLUSTER, openReplica, operation, prepareOf, TestView } from '../testing/replica.ts';
+import type { ToCoordinator } from '../../../kernel/messages.ts';
+import { decodeResponseFrame } from './decode-codec.ts';
 import { encodeRequestFrame } from './encode-codec.ts';
 import { Outbox } from './outbox.ts';
 
@@ -84,6 +86,38 @@ describe('links', () => {
     left.links.toParticipant(prepareOf(branch));
     await until(() => coordinator.messages.length === 1);
     expect(coordinator.messages[0]).toMatchObject({ type: 'undelivered', branch, failure: { reason: 'NO_LEADER' } });
+  });
+
+  it('P8 a prepare that a full queue does not take comes back, near and far: it was surely not executed', async () => {
+    const { left, right, stock, coordinator } = await openPair();
+    const here = left.lead('stock', 1, 21);
+    here.refusal = stock.refusal = { reason: 'OVERLOADED', message: 'full', retryAfterMs: 100 };
+    const [near, far] = [branchOf(ATTEMPT, 1), branchOf(ATTEMPT, 0)];
+    left.links.toParticipant(prepareOf(near));
+    expect(coordinator.messages).toMatchObject([{ type: 'undelivered', branch: near, failure: { reason: 'OVERLOADED', retryAfterMs: 100 } }]);
+    left.links.toParticipant(prepareOf(far));
+    await until(() => coordinator.messages.length === 2);
+    expect(coordinator.messages[1]).toMatchObject({ type: 'undelivered', branch: far, failure: { reason: 'OVERLOADED' } });
+    expect(right.logs.filter(({ message }) => message.includes('failed'))).toEqual([]);
+  });
+
+  it('P5 nothing that is addressed to a participant reaches a coordinator partition, which a later epoch would depose', async () => {
+    const { left, coordinator } = await openPair();
+    const branch = branchOf({ epoch: 999, counter: 1 }, 0, 'coordinator');
+    const refused = { type: 'undelivered', branch, failure: { reason: 'UNKNOWN_PARTICIPANT' } };
+    const client = new grpc.Client(left.address, grpc.credentials.createInsecure());
+    onTestFinished(() => client.close());
+    const asIs = (bytes: Buffer): Buffer => bytes;
+    const stream = client.makeBidiStreamRequest(ParticipantServiceService.exchange.path, asIs, asIs);
+    const answers: ToCoordinator[] = [];
+    stream.on('data', (bytes: Buffer) => answers.push(...decodeResponseFrame(bytes).messages)).on('error', () => undefined);
+    stream.write(encodeRequestFrame({ clusterId: CLUSTER, marks: [], messages: [{ type: 'commit', branch }] }, 0));
+    await until(() => answers.length === 1);
+    expect(answers).toMatchObject([refused]);
+    stream.cancel();
+    expect(coordinator.messages).toEqual([]);
+    left.links.toParticipant({ type: 'commit', branch });
+    expect(coordinator.messages).toMatchObject([refused]);
   });
 
   it('a message to a replica that is gone comes back, and the link finds it again where it starts anew', async () => {

@@ -15,7 +15,8 @@ export type LinkCommand =
 /** The part of a partition's term that links see; see services/runtime/partition/term.ts. */
 export interface LinkTerm {
   readonly epoch: number;
-  submit(command: LinkCommand, priority: Priority): void;
+  /** Says why where it does not take the command, which is surely not executed then. */
+  submit(command: LinkCommand, priority: Priority): Failure | undefined;
 }
 
 /** The part of {@link ClusterView} that links see. */

@@ -47,14 +47,14 @@ async function measureLink(outstanding: number): Promise<void> {
   // The participant's replies take the stream, because its coordinator partition is led "elsewhere".
   const participantTerm = {
     epoch: 1,
-    submit(command: LinkCommand): void {
+    submit(command: LinkCommand): undefined {
       if (command.type === 'message' && command.message.type === 'prepare')
         right.toCoordinator({ type: 'vote', branch: command.message.branch, vote: 'yes' });
     },
   };
   const coordinatorTerm = {
     epoch: 1,
-    submit(command: LinkCommand): void {
+    submit(command: LinkCommand): undefined {
       if (command.type !== 'message' || (command.message as ToCoordinator).type !== 'vote') return;
       votes++;
       left.toParticipant(prepare);

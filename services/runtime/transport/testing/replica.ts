@@ -46,8 +46,12 @@ export class TestTerm implements LinkTerm {
     this.epoch = epoch;
   }
 
-  submit(command: LinkCommand, priority: Priority): void {
-    this.heard.push({ command, priority });
+  /** Why it takes nothing. */
+  refusal: Failure | undefined;
+
+  submit(command: LinkCommand, priority: Priority): Failure | undefined {
+    if (this.refusal === undefined) this.heard.push({ command, priority });
+    return this.refusal;
   }
 
   /** The messages heard, without marks. */

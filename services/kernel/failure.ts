@@ -18,6 +18,8 @@ export const REASONS = {
   UNKNOWN_OPERATION: 'INVALID_ARGUMENT',
   /** The routing key, or an operation's key, belongs to another partition. */
   WRONG_PARTITION: 'INVALID_ARGUMENT',
+  /** The name is registered for a participant at another address. */
+  PARTICIPANT_NAME_TAKEN: 'ALREADY_EXISTS',
   /** The id's time is more than the bound in the future. */
   TRANSACTION_ID_IN_FUTURE: 'INVALID_ARGUMENT',
   /** The id is older than what is kept, so it can't be known whether it was used. */

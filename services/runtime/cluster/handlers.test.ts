@@ -86,8 +86,7 @@ describe('cluster service', () => {
     const { store, handlers } = await open();
     const { registrationId } = await handlers.registerParticipant(request({ ttlMs: 1_000 }), context());
     expect(await failureOf(handlers.registerParticipant(request({ address: 'b:2' }), context()))).toMatchObject({
-      reason: 'INVALID_FIELD',
-      violations: [{ field: 'name' }],
+      reason: 'PARTICIPANT_NAME_TAKEN',
     });
     await until(() => (handlers as unknown as { registered: Map<string, unknown> }).registered.size === 0);
     const second = await handlers.registerParticipant(request({ address: 'b:2' }), context());

@@ -253,9 +253,8 @@ const WIRE_KINDS: Record<ServiceKind, Kind> = {
 function taken(name: string): FailureError {
   const description = 'is registered under another address; it can be registered anew when that registration has lapsed';
   return new FailureError({
-    reason: 'INVALID_FIELD',
+    reason: 'PARTICIPANT_NAME_TAKEN',
     message: `participant ${name} ${description}`,
-    violations: [{ field: 'name', description }],
   });
 }
 

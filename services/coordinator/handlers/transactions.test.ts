@@ -8,6 +8,7 @@ import {
   type ExecuteRequest,
 } from '../../gen/txmesh/coordinator/v1/coordinator.ts';
 import { KeyValueServiceService as keyvalue, type PutRequest } from '../../gen/txmesh/keyvalue/v1/keyvalue.ts';
+import { ParticipantServiceService as participant, Vote } from '../../gen/txmesh/participant/v1/participant.ts';
 import { partitionOf } from '../../kernel/hash.ts';
 import { statusToFailure } from '../../runtime/errors/status.ts';
 import { failureOf, newId, putOp, startMesh, type Meshed } from '../../runtime/router/testing/nodes.ts';
@@ -109,6 +110,9 @@ describe('an interactive transaction', () => {
       expect([now!.state, statusToFailure(now!.cause!).reason]).toEqual([State.ABORTED, 'TRANSACTION_TIMEOUT']);
       break;
     }
+    const { transaction: late } = await mesh.call(coordinator.commitTransaction, transaction);
+    expect([late!.state, statusToFailure(late!.cause!).reason]).toEqual([State.ABORTED, 'TRANSACTION_TIMEOUT']);
+    expect((await failureOf(put({ key: 'late', transaction }))).reason).toBe('TRANSACTION_TIMEOUT');
   });
 });
 
@@ -155,7 +159,49 @@ describe('phase 2 that does not arrive', () => {
       const { transaction: now } = await mesh.call(coordinator.retryTransaction, { transactionId });
       if (now!.state === State.COMMITTED && now!.mixed) break;
     }
+    const { transaction: mixed } = await mesh.call(coordinator.getTransaction, { transactionId });
+    expect(mixed).toMatchObject({ state: State.COMMITTED, mixed: true });
+    const forced = mixed!.branches.map(({ participant, heuristic }) => [participant, heuristic]);
+    expect(forced).toEqual([['inventory', Heuristic.ABORT], ['payments', Heuristic.UNSPECIFIED]]);
     expect((await get(key)).entry!.absent).toBe(true);
+    // The participant has forgotten it: the conflict is recorded with the decision.
+    expect((await failureOf(mesh.call(coordinator.resolveTransaction, resolve))).reason).toBe('BRANCH_NOT_FOUND');
+  });
+
+  test('T14 a forced outcome that agrees with the decision shows, and nothing is mixed', async () => {
+    losing = true;
+    const { transaction } = await execute({ operations: [putOp('inventory', 'p5', '1'), putOp('payments', 'p6', '1')] });
+    const { transactionId } = transaction!;
+    const resolve = { transactionId, participant: 'inventory', partition: partitionOf('p5', 4), outcome: Heuristic.COMMIT };
+    await mesh.call(coordinator.resolveTransaction, resolve);
+    expect((await get('p5')).entry!.absent).toBe(false);
+    losing = false;
+    for (;;) {
+      const { transaction: now } = await mesh.call(coordinator.retryTransaction, { transactionId });
+      if (now!.state === State.COMMITTED) break;
+    }
+    const { transaction: agreed } = await mesh.call(coordinator.getTransaction, { transactionId });
+    expect(agreed).toMatchObject({ mixed: false, branches: [{ participant: 'inventory', heuristic: Heuristic.COMMIT }, {}] });
+  });
+
+  test('T14 a commit forced on a branch whose transaction is aborted shows as mixed, and does not alter the abort', async () => {
+    const { transactionId, attempt } = await begin();
+    const partition = partitionOf('p7', 4);
+    const branch = { clusterId: mesh.nodes[0]!.view.clusterId, transactionId, attempt, coordinatorPartition: partitionOf(transactionId, 4), participant: 'inventory', partition };
+    const prepare = { branch, operations: [putOp('inventory', 'p7', '1').operation!], firstTryTime: undefined, remaining: undefined, readOnly: false, workspaceAttempt: undefined, enlistedEpoch: 0, traceparent: '', lowWaterMark: undefined };
+    expect((await mesh.call(participant.prepare, prepare)).vote).toBe(Vote.YES);
+    await mesh.call(coordinator.resolveTransaction, { transactionId, participant: 'inventory', partition, outcome: Heuristic.COMMIT });
+    expect((await get('p7')).entry!.absent).toBe(false);
+    await mesh.call(coordinator.abortTransaction, { transactionId });
+    for (;;) {
+      const { transaction: now } = await mesh.call(coordinator.getTransaction, { transactionId });
+      expect(now!.state).toBe(State.ABORTED);
+      if (now!.mixed) {
+        expect(now!.branches).toMatchObject([{ participant: 'inventory', partition, heuristic: Heuristic.COMMIT }]);
+        break;
+      }
+    }
+    expect((await get('p7')).entry!.absent).toBe(false);
   });
 
   test.each([

@@ -31,6 +31,9 @@ export function inquire(state: CoordinatorState, transactionId: string, attempt:
 export function enlist(state: CoordinatorState, branch: BranchId, epoch: number, input: StepInput): Failure | undefined {
   const { transactionId, attempt, participant, partition } = branch;
   const transaction = state.underway.get(transactionId);
+  const known = transaction === undefined ? state.outcomes.lookup(transactionId) : undefined;
+  // Work that comes too late hears why: it may be worth beginning again.
+  if (typeof known === 'object' && known.cause !== undefined) return known.cause;
   if (transaction === undefined || transaction.phase !== 'active' || !sameAttempt(transaction.attempt, attempt)) {
     return {
       reason: 'WRONG_ATTEMPT',

@@ -75,6 +75,21 @@ describe('an interactive transaction', () => {
     expect(mesh.store.has(`transaction/${ID}`)).toBe(true);
   });
 
+  it('answers a commit that comes after its timeout, and late work, with the abort and its cause (T10)', () => {
+    const mesh = new Harness();
+    const enlisted = enlisting(mesh, mesh.begin(ID, 500));
+    mesh.advance(500);
+    for (const when of ['cached', 'read after a failover']) {
+      const commit = mesh.step({ type: 'commit', transactionId: ID, attempt: enlisted.attempt });
+      expect(commit, when).toMatchObject({ transaction: { state: 'ABORTED', cause: { reason: 'TRANSACTION_TIMEOUT' } } });
+      expect(mesh.step({ type: 'enlist', branch: enlisted, epoch: 77 }), when).toMatchObject({ failure: { reason: 'TRANSACTION_TIMEOUT' } });
+      mesh.take();
+      mesh.receive({ type: 'enlist', branch: enlisted, epoch: 77 });
+      expect(mesh.take(), when).toMatchObject([{ type: 'enlistAnswer', refusal: { reason: 'TRANSACTION_TIMEOUT' } }]);
+      mesh.failOver();
+    }
+  });
+
   it('tells a branch whose vote is missing to drop the work under either attempt', () => {
     const mesh = new Harness();
     const enlisted = enlisting(mesh);

@@ -242,14 +242,14 @@ function lookedUp(command: Command): string | undefined {
     case 'retry':
       return command.transactionId;
     case 'inquire':
+    case 'enlist':
       return command.branch.transactionId;
     case 'message': {
       const { message } = command;
-      const asks = message.type === 'inquire' || (message.type === 'acknowledge' && message.heuristic !== undefined);
+      const asks = message.type === 'inquire' || message.type === 'enlist' || (message.type === 'acknowledge' && message.heuristic !== undefined);
       return asks ? message.branch.transactionId : undefined;
     }
     case 'list-active':
-    case 'enlist':
     case 'tick':
     case 'expire':
       return undefined;

@@ -1,16 +1,12 @@
 /** A client: a machine of its own that sends requests to replicas and may never hear of them again. */
 
 import type { Failure } from '../../services/kernel/failure.ts';
+import type { Answer, AnyReply, Build } from './commands.ts';
 import type { Machine } from './machine.ts';
 import type { Network } from './network.ts';
-import type { AnyCommand, AnyReply, Node } from './node.ts';
+import type { Node } from './node.ts';
 import type { Random } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
-
-/** What a command is made of at its arrival: the replica's wall clock, and whom to answer. */
-export type Build = (nowMs: number, origin: object) => AnyCommand;
-
-export type Answer = AnyReply | { readonly type: 'unanswered' };
 
 export interface ClientWorld {
   readonly scheduler: Scheduler;
@@ -76,7 +72,7 @@ export class Client {
         onReply: (reply: AnyReply): void => back(reply),
         onFailure: (failure: Failure): void => back({ type: 'failure', failure }),
       };
-      node.receive(service, partition, build(machine.clock.nowMs(), requester), requester);
+      node.receive(service, partition, build, requester);
     });
   }
 

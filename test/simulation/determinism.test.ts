@@ -32,7 +32,7 @@ test('random numbers are in their range and spread over it', () => {
   const counts = Array.from({ length: 10 }, () => 0);
   for (let i = 0; i < 10_000; i++) counts[random.below(10)]! += 1;
   for (const count of counts) expect(count).toBeGreaterThan(850);
-  expect(random.sample([1, 2, 3, 4, 5], 5).sort()).toEqual([1, 2, 3, 4, 5]);
+  expect(new Set(random.sample([1, 2, 3, 4, 5], 5))).toEqual(new Set([1, 2, 3, 4, 5]));
 });
 
 test('there are twenty deliberate bugs, each with a name and a sentence of its own', () => {

@@ -48,9 +48,13 @@ export class Durable {
       }
     }
     for (const key of batch.deletes ?? []) records.delete(key.slice(prefix.length));
+    const told: { readonly name: string; readonly version: number }[] = [];
     for (const { key, value } of batch.puts ?? []) {
       records.set(key.slice(prefix.length), value);
-      if (partition.service !== COORDINATOR) this.note(partition.service, key.slice(prefix.length), value, atMs);
+      if (partition.service !== COORDINATOR) told.push(...this.note(partition.service, key.slice(prefix.length), value, atMs));
+    }
+    for (const { name, version } of told) {
+      if (!this.history.versionsOf(name).some((one) => one.version === version)) this.history.hide(name, version);
     }
   }
 
@@ -73,9 +77,15 @@ export class Durable {
     return this.partitions.get(partitionPrefix(service, partition))!.lastEpoch;
   }
 
-  private note(participant: string, key: string, bytes: Uint8Array, atMs: number): void {
+  /** Returns the versions that the record tells of without their values. */
+  private note(participant: string, key: string, bytes: Uint8Array, atMs: number): { name: string; version: number }[] {
+    const bare: { name: string; version: number }[] = [];
     for (const { name, version, value } of versionsIn(key, () => codecOf(participant).decode(key, bytes))) {
       const full = `${participant}/${name}`;
+      if (value === undefined) {
+        bare.push({ name: full, version });
+        continue;
+      }
       const versions = this.history.versions.get(full) ?? [];
       this.history.versions.set(full, versions);
       const known = versions.find((one) => one.version === version);
@@ -83,5 +93,6 @@ export class Durable {
       const found: Version = { version, value, atMs };
       versions.push(found);
     }
+    return bare;
   }
 }

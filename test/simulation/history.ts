@@ -61,6 +61,24 @@ export class History {
   /** Versions of each key in the order in which they became durable. */
   readonly versions = new Map<string, Version[]>();
 
+  /** Versions that were replaced in the batch that wrote them, so that nobody knows who wrote them. */
+  private readonly hidden = new Map<string, Set<number>>();
+
+  hide(name: string, version: number): void {
+    const hidden = this.hidden.get(name);
+    if (hidden === undefined) this.hidden.set(name, new Set([version]));
+    else hidden.add(version);
+  }
+
+  isHidden(name: string, version: number): boolean {
+    return this.hidden.get(name)?.has(version) === true;
+  }
+
+  /** Whether any version of the key is without a known writer. */
+  hides(name: string): boolean {
+    return this.hidden.has(name);
+  }
+
   settle(id: string, variant: number | undefined, outcome: Settled, atMs: number): void {
     this.told.push({ id, variant, outcome, atMs });
   }

@@ -7,6 +7,7 @@ import { CoordinatorKernel } from '../../services/kernel/coordinator/kernel.ts';
 import { KeyValueResource } from '../../services/kernel/keyvalue/resource.ts';
 import {
   DEFAULT_KEY_VALUE_SETTINGS,
+  type ChangeRecord,
   type KeyRecord,
   type KeyValueOperation,
   type KeyValueTypes,
@@ -21,11 +22,8 @@ import type { RecordCodec } from '../../services/runtime/partition/term.ts';
 import { describeConflict, textCodec } from '../../services/participant/codec-keyvalue.ts';
 import { decodeOperations } from '../../services/participant/codec-operations.ts';
 import { participantCodec } from '../../services/participant/codec.ts';
-import type { Answer, Build } from './client.ts';
 import type { Place } from './cluster.ts';
-
-export type { KeyValueTypes };
-export type KeyValueKernel = ParticipantKernel<KeyValueTypes>;
+import type { Answer, Build, KeyValueKernel } from './commands.ts';
 
 const COLLECTION = 'c';
 const PACKAGE = 'type.googleapis.com/txmesh.keyvalue.v1.';
@@ -39,13 +37,13 @@ export function createParticipant(
   partition: number,
   retentionMs: number,
   cacheBytes: number,
+  historyLimit: number,
   bug: ParticipantBug | undefined,
 ): KeyValueKernel {
   const resource = new KeyValueResource({
     ...DEFAULT_KEY_VALUE_SETTINGS,
     participant,
-    // Enough to see every version, also those that are replaced within one batch.
-    historyLimit: 20,
+    historyLimit,
     cacheBytes,
     changeRetentionMs: retentionMs,
     text: textCodec,
@@ -74,9 +72,11 @@ export function codecOf(service: string): RecordCodec<any> {
   return service === COORDINATOR ? coordinatorCodec : participantCodec;
 }
 
-/** The versions that a record of a participant tells of, by key. */
-export function* versionsIn(key: string, decode: () => unknown): Generator<{ name: string; version: number; value: string }> {
-  if (key.startsWith('key/')) {
+/** The versions that a record of a participant tells of, by key; without a value where only another record has it. */
+export function* versionsIn(key: string, decode: () => unknown): Generator<{ name: string; version: number; value?: string }> {
+  if (key.startsWith('change/')) {
+    for (const { name, version } of (decode() as ChangeRecord).changes) yield { name: keyIn(name), version };
+  } else if (key.startsWith('key/')) {
     const record = decode() as KeyRecord;
     if (record.value !== undefined) yield { name: keyIn(key.slice('key/'.length)), version: record.version, value: text(record.value) };
   } else if (key.startsWith('version/')) {
@@ -137,6 +137,15 @@ export function localOf(
   return { type: 'local', origin, transactionId, fingerprint: 'content 0', operations: operations.map(operationOf), firstTryMs, deadlineMs };
 }
 
+/** A key as a read showed it. */
+export interface Seen {
+  /** What a precondition names; an absent key has one too. */
+  readonly version: number;
+  /** The version that was written, 0 where none is: the workload never deletes. */
+  readonly written: number;
+  readonly value: string | undefined;
+}
+
 /** Reads of one key. */
 export const readAnswer = {
   ask(place: Place, consistency: 'linearizable' | 'eventual', timeoutMs: number, workspace?: BranchId): Build {
@@ -150,9 +159,10 @@ export const readAnswer = {
     });
   },
 
-  take(answer: Answer): { version: number; value: string | undefined } | undefined {
+  take(answer: Answer): Seen | undefined {
     if (answer.type !== 'read') return undefined;
     const [entry] = answer.answer.entries;
-    return { version: entry!.version, value: entry!.value === undefined ? undefined : text(entry!.value) };
+    const { version, value } = entry!;
+    return value === undefined ? { version, written: 0, value } : { version, written: version, value: text(value) };
   },
 };

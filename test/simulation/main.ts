@@ -68,7 +68,9 @@ async function sweep(seedsToRun: Seeds, bug: Bug | undefined, counts: boolean): 
     },
   });
   const seconds = ((performance.now() - begunMs) / 1000).toFixed(1);
-  if (counts) for (const [what, times] of Object.entries(summary.counts).sort()) console.log(`${String(times).padStart(9)}  ${what}`);
+  if (counts) {
+    for (const what of Object.keys(summary.counts).sort()) console.log(`${String(summary.counts[what]).padStart(9)}  ${what}`);
+  }
   const { seeds, events, failed } = summary;
   console.log(`${seeds} seeds run, ${events} events, ${failed.length} seeds with violations, ${seconds} s`);
   return failed.length > 0 ? 1 : 0;

@@ -1,9 +1,9 @@
 /** One replica of every service, as the real processes build it, on a simulated machine. */
 
-import type { CoordinatorKernel } from '../../services/kernel/coordinator/kernel.ts';
 import type * as coordinator from '../../services/kernel/coordinator/types.ts';
 import type { Failure } from '../../services/kernel/failure.ts';
 import type { Mark, ToCoordinator, ToParticipant } from '../../services/kernel/messages.ts';
+import type { ParticipantMessage } from '../../services/kernel/participant/types.ts';
 import { delay } from '../../services/runtime/clock.ts';
 import { partitionPrefix } from '../../services/runtime/cluster/keys.ts';
 import { Replica } from '../../services/runtime/cluster/replica.ts';
@@ -13,15 +13,12 @@ import { Term, type DriverBug, type Requester, type Tenure } from '../../service
 import type { Store } from '../../services/runtime/store/store.ts';
 import type { Switches } from './bugs.ts';
 import { CLUSTER_ID, PARTICIPANTS, PARTITIONS, SERVICES } from './cluster.ts';
-import { codecOf, createCoordinator, createParticipant, decodeMessage, type KeyValueKernel, type KeyValueTypes } from './kernels.ts';
+import type { AnyKernel, AnyReply, Build } from './commands.ts';
+import { codecOf, createCoordinator, createParticipant, decodeMessage } from './kernels.ts';
 import type { Machine } from './machine.ts';
 import type { Network } from './network.ts';
-import type { ParticipantCommand, ParticipantMessage, ParticipantReply } from '../../services/kernel/participant/types.ts';
 import type { Random } from './random.ts';
 
-export type AnyKernel = CoordinatorKernel | KeyValueKernel;
-export type AnyReply = coordinator.Reply | ParticipantReply<KeyValueTypes>;
-export type AnyCommand = coordinator.Command | ParticipantCommand<KeyValueTypes>;
 // oxlint-disable-next-line typescript/no-explicit-any -- one driver, two kinds of kernel
 type AnyTerm = Term<any, any, AnyReply, any>;
 
@@ -45,6 +42,7 @@ export interface NodeOptions {
   readonly switches: Switches;
   readonly retentionMs: number;
   readonly cacheBytes: number;
+  readonly historyLimit: number;
   readonly leaseTtlMs: number;
   readonly queueLimit: number | undefined;
   readonly events: NodeEvents;
@@ -56,7 +54,7 @@ export interface NodeOptions {
 
 export const NO_LEADER: Failure = { reason: 'NO_LEADER', message: 'no leader is known', retryAfterMs: 100 };
 /** How often a message goes to another replica that thinks it leads, if there is one. */
-const ASTRAY = 0.3;
+const ASTRAY = 0.4;
 const JOIN_RETRY_MS = 200;
 /** How often marks are told again. */
 const HEARTBEAT_MS = 700;
@@ -112,20 +110,18 @@ export class Node {
     return this.replica.term(service, partition) as AnyTerm | undefined;
   }
 
-  /** A client's request arrives; it is forwarded at most once. */
-  receive(service: string, partition: number, command: AnyCommand, requester: Requester<AnyReply>, forwarded = false): void {
+  /** A client's request arrives; it is forwarded at most once. What is left of its time goes with it. */
+  receive(service: string, partition: number, build: Build, requester: Requester<AnyReply>, forwarded = false): void {
+    const { machine, network, at } = this.options;
     const term = this.term(service, partition);
     if (term !== undefined) {
-      term.submit(command, 'work');
+      term.submit(build(machine.clock.nowMs(), requester), 'work');
       return;
     }
     const leader = this.view.leader(service, partition);
-    const next = leader === undefined ? undefined : this.options.at(leader.address);
+    const next = leader === undefined ? undefined : at(leader.address);
     if (forwarded || next === undefined || next === this) requester.onFailure(NO_LEADER);
-    else {
-      this.options.network.send(this.options.machine, next.options.machine, () =>
-        next.receive(service, partition, command, requester, true));
-    }
+    else network.send(machine, next.options.machine, () => next.receive(service, partition, build, requester, true));
   }
 
   private coordinatorTerm(partition: number, tenure: Tenure, onEnd: (reason: string) => void): AnyTerm {
@@ -140,8 +136,8 @@ export class Node {
   }
 
   private participantTerm(participant: string, partition: number, tenure: Tenure, onEnd: (reason: string) => void): AnyTerm {
-    const { retentionMs, cacheBytes, switches } = this.options;
-    const kernel = createParticipant(participant, partition, retentionMs, cacheBytes, switches.participant);
+    const { retentionMs, cacheBytes, historyLimit, switches } = this.options;
+    const kernel = createParticipant(participant, partition, retentionMs, cacheBytes, historyLimit, switches.participant);
     return this.startTerm(participant, partition, tenure, onEnd, kernel, switches.participantDriver, (message: ParticipantMessage) =>
       this.toCoordinator(message.message));
   }
@@ -189,19 +185,24 @@ export class Node {
 
   /** Where a message goes: to the leader as far as is known here, now and then to one that was. */
   private route(service: string, partition: number): Node | undefined {
-    const { random, at, all } = this.options;
+    const { random, at } = this.options;
     const leader = this.view.leader(service, partition);
     const known = leader === undefined ? undefined : at(leader.address);
     if (!random.chance(ASTRAY)) return known;
-    const believers = all().filter((node) => node !== known && node.term(service, partition) !== undefined);
-    return believers.length === 0 ? known : random.pick(believers);
+    const others = this.believers(service, partition).filter((node) => node !== known);
+    return others.length === 0 ? known : random.pick(others);
+  }
+
+  /** Whoever thinks that it leads the partition. */
+  private believers(service: string, partition: number): Node[] {
+    return this.options.all().filter((node) => node.term(service, partition) !== undefined);
   }
 
   private toParticipant(sender: AnyTerm, message: ToParticipant): void {
     const { machine, network, events } = this.options;
     const { branch } = message;
     const undelivered = (): void =>
-      sender.submit({ type: 'message', message: { type: 'undelivered', branch, failure: NO_LEADER } }, 'control');
+      void sender.submit({ type: 'message', message: { type: 'undelivered', branch, failure: NO_LEADER } }, 'control');
     const target = this.route(branch.participant, branch.partition);
     if (target === undefined) {
       queueMicrotask(undelivered);
@@ -224,14 +225,18 @@ export class Node {
   }
 
   private toCoordinator(message: ToCoordinator): void {
-    const { machine, network, events } = this.options;
+    const { machine, network, events, random } = this.options;
     const partition = message.branch.coordinatorPartition;
-    const target = this.route(COORDINATOR, partition);
-    if (target === undefined) return;
-    network.send(machine, target.options.machine, () => {
-      events.count(`sent ${message.type}`);
-      target.term(COORDINATOR, partition)?.submit({ type: 'message', message }, 'control');
-    });
+    const targets = new Set([this.route(COORDINATOR, partition)]);
+    // A copy to each that leads or once did: whatever a deposed leader makes of it must do no harm.
+    for (const node of this.believers(COORDINATOR, partition)) if (random.chance(ASTRAY)) targets.add(node);
+    for (const target of targets) {
+      if (target === undefined) continue;
+      network.send(machine, target.options.machine, () => {
+        events.count(`sent ${message.type}`);
+        target.term(COORDINATOR, partition)?.submit({ type: 'message', message }, 'control');
+      });
+    }
   }
 
   private tellMark(mark: Mark): void {

@@ -6,10 +6,11 @@
 import type { Attempt } from '../../services/kernel/attempt.ts';
 import type { BranchId } from '../../services/kernel/messages.ts';
 import { COORDINATOR } from '../../services/runtime/cluster/view.ts';
-import type { Answer, Build, Client } from './client.ts';
+import type { Client } from './client.ts';
 import { coordinatorPartition, nameOf, PLACES, type Place } from './cluster.ts';
+import type { Answer, Build } from './commands.ts';
 import { decodeValue, encodeValue, keyOf, type Content, type History } from './history.ts';
-import { localOf, operationOf, opaqueOf, readAnswer, type Operation } from './kernels.ts';
+import { localOf, operationOf, opaqueOf, readAnswer, type Operation, type Seen } from './kernels.ts';
 import type { Profile } from './profiles.ts';
 
 /** How long a client of ordinary patience waits for an answer. */
@@ -22,11 +23,6 @@ export const OPENING = 100;
 /** Two accounts and one register in each partition. */
 export const ACCOUNTS: readonly Place[] = PLACES.filter((_, index) => index % 3 !== 2);
 export const REGISTERS: readonly Place[] = PLACES.filter((_, index) => index % 3 === 2);
-
-interface Seen {
-  readonly version: number;
-  readonly value: string | undefined;
-}
 
 export class Workload {
   private readonly client: Client;
@@ -74,7 +70,7 @@ export class Workload {
     const seen = await this.read(read, 'linearizable');
     if (seen === undefined) return;
     const id = this.client.newId();
-    const content = this.content(id, 'execute', 0, [{ place: written }], [{ place: read, version: seen.version }]);
+    const content = this.content(id, 'execute', 0, [{ place: written }], [{ place: read, version: seen.written }]);
     await this.execute(content, [
       { type: 'check', place: read, version: seen.version },
       { type: 'put', place: written },
@@ -99,8 +95,8 @@ export class Workload {
         { place: to, balance: balanceOf(b) + amount },
       ],
       [
-        { place: from, version: a.version },
-        { place: to, version: b.version },
+        { place: from, version: a.written },
+        { place: to, version: b.written },
       ],
     );
     await this.execute(content, [
@@ -112,13 +108,13 @@ export class Workload {
   /** All accounts at one moment: BatchGet with serializable consistency. */
   protected async audit(): Promise<void> {
     const places = this.client.random.sample(PLACES, 2 + this.client.random.below(3));
-    const seen: { place: Place; version: number }[] = [];
+    const seen: { place: Place; version: number; written: number }[] = [];
     for (const place of places) {
       const read = await this.read(place, 'eventual');
       if (read === undefined) return;
-      seen.push({ place, version: read.version });
+      seen.push({ place, version: read.version, written: read.written });
     }
-    const content = this.content(this.client.newId(), 'execute', 0, [], seen);
+    const content = this.content(this.client.newId(), 'execute', 0, [], seen.map(({ place, written }) => ({ place, version: written })));
     await this.execute(content, seen.map(({ place, version }) => ({ type: 'check', place, version })));
   }
 
@@ -137,7 +133,7 @@ export class Workload {
     const id = this.client.newId();
     const seen = random.chance(0.6) ? await this.read(place, random.chance(0.5) ? 'eventual' : 'linearizable') : undefined;
     const version = seen?.version;
-    const reads = version === undefined ? [] : [{ place, version }];
+    const reads = seen === undefined ? [] : [{ place, version: seen.written }];
     const content = this.content(id, 'local', 0, [{ place }], reads);
     const operations: Operation[] = [{ type: 'put', place, version, value: content.writes[0]!.value }];
     const firstTryMs = this.client.machine.clock.nowMs();
@@ -364,7 +360,8 @@ export class Workload {
     const seen = readAnswer.take(answer);
     if (seen === undefined) return undefined;
     this.count(`${consistency} reads`);
-    this.history.reads.push({ name: nameOf(place), consistency, startMs, endMs: this.client.trueMs, ...seen });
+    const { written: version, value } = seen;
+    this.history.reads.push({ name: nameOf(place), consistency, startMs, endMs: this.client.trueMs, version, value });
     return seen;
   }
 
@@ -374,7 +371,7 @@ export class Workload {
     const answer = await this.call(place.participant, place.partition, readAnswer.ask(place, 'linearizable', CALL_TIMEOUT_MS, workspace), CALL_TIMEOUT_MS);
     const seen = readAnswer.take(answer);
     if (seen === undefined) return false;
-    content.reads.push({ place, version: seen.version });
+    content.reads.push({ place, version: seen.written });
     return true;
   }
 }

@@ -20,13 +20,14 @@ import { checkAtomicity, checkOneOutcome } from './checkers/outcomes.ts';
 import { checkSerializable } from './checkers/serializable.ts';
 import { Client, type ClientWorld } from './client.ts';
 import { CLUSTER_ID, nameOf, PARTITIONS, PLACES, SERVICES } from './cluster.ts';
+import type { AnyKernel, AnyReply } from './commands.ts';
 import { Durable } from './durable.ts';
 import { FaultyStore, type StoreWorld } from './faulty-store.ts';
 import { History } from './history.ts';
-import { createCoordinator, createParticipant } from './kernels.ts';
+import { createCoordinator, createParticipant, readAnswer } from './kernels.ts';
 import { EPOCH_MS, Machine } from './machine.ts';
 import { Network } from './network.ts';
-import { Node, type AnyKernel, type AnyReply } from './node.ts';
+import { Node } from './node.ts';
 import { profileOf, untilNext, type Accidents, type Profile } from './profiles.ts';
 import { Random } from './random.ts';
 import { Scheduler } from './scheduler.ts';
@@ -66,6 +67,8 @@ class World implements ClientWorld {
   readonly network: Network;
   private readonly options: RunOptions;
   private readonly profile: Profile;
+  /** With some the store shows every version, also one that is replaced in its own batch. */
+  private readonly historyLimit: number;
   private readonly engine: Store;
   private readonly stores: StoreWorld;
   private readonly history = new History();
@@ -84,6 +87,7 @@ class World implements ClientWorld {
     const { scheduler } = this;
     this.profile = profileOf(seed);
     this.random = new Random(seed);
+    this.historyLimit = this.random.pick([0, 20]);
     this.network = new Network(scheduler, this.random, this.profile.network);
     this.engine = this.recorded(new MemoryStore({
       nowMs: () => EPOCH_MS + scheduler.nowMs,
@@ -159,6 +163,7 @@ class World implements ClientWorld {
       switches: this.options.switches ?? {},
       retentionMs: profile.retentionMs,
       cacheBytes: profile.cacheBytes,
+      historyLimit: this.historyLimit,
       leaseTtlMs: profile.leaseTtlMs,
       queueLimit: profile.queueLimit,
       events: {
@@ -191,7 +196,7 @@ class World implements ClientWorld {
     const fresh = (
       service === COORDINATOR
         ? createCoordinator(partition, this.profile.retentionMs, this.profile.cacheBytes, this.options.switches?.coordinator)
-        : createParticipant(service, partition, this.profile.retentionMs, this.profile.cacheBytes, this.options.switches?.participant)
+        : createParticipant(service, partition, this.profile.retentionMs, this.profile.cacheBytes, this.historyLimit, this.options.switches?.participant)
     ) as Kernel<unknown, unknown, unknown, unknown>;
     this.durable.replay(service, partition, fresh);
     const silent = { put() {}, remove() {}, removeRange() {}, reply() {}, send() {}, emit() {}, follow() {}, stepDown() {} };
@@ -329,9 +334,8 @@ class World implements ClientWorld {
         this.check([`${nameOf(place)}: can't be read when everything is at rest`]);
         continue;
       }
-      const { version, value } = reply.answer.entries[0]!;
-      const text = value === undefined ? undefined : new TextDecoder().decode(value);
-      this.history.reads.push({ name: nameOf(place), consistency: 'linearizable', startMs, endMs: this.scheduler.nowMs, version, value: text });
+      const { written: version, value } = readAnswer.take(reply)!;
+      this.history.reads.push({ name: nameOf(place), consistency: 'linearizable', startMs, endMs: this.scheduler.nowMs, version, value });
     }
   }
 

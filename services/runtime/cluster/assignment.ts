@@ -1,7 +1,7 @@
 /**
  * Who should lead what: partitions are shared out evenly among the replicas that run the service, by
- * rendezvous hashing (Thaler and Ravishankar, 1998) with a cap, so that a replica that joins or leaves
- * moves few partitions. A pure function of the membership: replicas that see the same members agree,
+ * rendezvous hashing (Thaler and Ravishankar, 1998) with a cap, so that no two differ by more than one
+ * and a replica that joins or leaves moves few partitions. A pure function of the membership: replicas that see the same members agree,
  * and those that don't are kept apart by the election.
  */
 
@@ -10,14 +10,17 @@ import { fnv1a32 } from '../../kernel/hash.ts';
 /** The replica that should lead each partition, by number. Empty without replicas. */
 export function assignPartitions(service: string, partitions: number, replicas: readonly string[]): string[] {
   if (replicas.length === 0) return [];
-  const cap = Math.ceil(partitions / replicas.length);
+  const least = Math.floor(partitions / replicas.length);
+  /** How many replicas may have one more than that. */
+  let more = partitions % replicas.length;
   const load = new Map<string, number>(replicas.map((replica) => [replica, 0]));
   const owners: string[] = [];
   for (let partition = 0; partition < partitions; partition++) {
     let best: string | undefined;
     let bestWeight = -1;
     for (const replica of replicas) {
-      if (load.get(replica)! >= cap) continue;
+      const has = load.get(replica)!;
+      if (has > least || (has === least && more === 0)) continue;
       const weight = fnv1a32(`${replica}/${service}/${partition}`);
       if (weight > bestWeight || (weight === bestWeight && replica < best!)) {
         best = replica;
@@ -25,6 +28,7 @@ export function assignPartitions(service: string, partitions: number, replicas: 
       }
     }
     owners.push(best!);
+    if (load.get(best!) === least) more--;
     load.set(best!, load.get(best!)! + 1);
   }
   return owners;

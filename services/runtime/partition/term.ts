@@ -182,6 +182,7 @@ export class Term<Command extends object, Stored, Reply, Message> {
   /** Whoever waits for a reply is gone and is not to hear anything any more. */
   forget(requester: Requester<Reply>): void {
     this.waiting.delete(requester);
+    if (this.state === 'handing-over' && !this.busy) this.idle?.();
   }
 
   /**

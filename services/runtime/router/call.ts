@@ -45,6 +45,7 @@ export function call<Command, Reply>(
     const giveUp = (failure: Failure): void => {
       if (!open) return;
       settle({ failure });
+      term.forget(origin);
       if (cancel !== undefined) term.submit(cancel(origin), 'control');
     };
     const abandon = (): void => giveUp(cancelled(changes));

@@ -104,7 +104,14 @@ describe('one command, one reply', () => {
 
   function term() {
     const commands: Command[] = [];
-    return { commands, epoch: 1, submit: (command: Command) => void commands.push(command) };
+    const forgotten: unknown[] = [];
+    return {
+      commands,
+      forgotten,
+      epoch: 1,
+      submit: (command: Command) => void commands.push(command),
+      forget: (requester: unknown) => void forgotten.push(requester),
+    };
   }
   const ask = (origin: Requester<string>): Command => ({ type: 'ask', origin });
   const cancel = (target: Requester<string>): Command => ({ type: 'cancel', target });

@@ -12,8 +12,8 @@ import type { Requester } from '../partition/term.ts';
 export interface LocalTerm<Command, Reply = unknown> {
   submit(command: Command, priority: 'control' | 'work'): void;
   readonly epoch: number;
-  /** Only for the type: whom commands carry as their origin. */
-  readonly requester?: Requester<Reply>;
+  /** Whoever waits for a reply is gone and is not to hear anything any more. */
+  forget(requester: Requester<Reply>): void;
 }
 
 export type Place<Term> =

@@ -92,6 +92,12 @@ describe('atomicity', () => {
     expect(checkAtomicity(new Story().apply('t', A, 4).history)).toHaveLength(1);
   });
 
+  test('says nothing where a version was replaced in the batch that wrote it', () => {
+    const { history } = transfer().apply('t', A, 4).tell('t', 'committed', 5);
+    history.hide('stock/b', 7);
+    expect(checkAtomicity(history)).toEqual([]);
+  });
+
   test('leaves out what an operator forced', () => {
     const { history } = transfer().apply('t', A, 4).tell('t', 'committed', 5);
     history.forced.add('t');
@@ -120,6 +126,12 @@ describe('linearizable keys', () => {
 
   test('sees a version that never was', () => {
     expect(checkReads(written().read(A, 13, 14, 7, 't').history)).toHaveLength(1);
+  });
+
+  test('lets a version be read that was replaced in the batch that wrote it, but not too late', () => {
+    const { history } = written().read(A, 9, 14, 7, 't').read(A, 15, 16, 1, 't');
+    history.hide('money/a', 7);
+    expect(checkReads(history)).toHaveLength(1);
   });
 
   test('sees a version with a value that is not its own', () => {

@@ -45,7 +45,8 @@ export async function keepRegistered(options: RegistrationOptions): Promise<void
       await sleep(clock, grantedMs / RENEWALS, signal);
     } catch (error) {
       if (signal.aborted) return;
-      if (error instanceof InvalidRequest) throw error;
+      // With an id it may be no more than that the registration has run out.
+      if (error instanceof InvalidRequest && registrationId === '') throw error;
       onProblem(`registration of participant ${name} failed`, error);
       // A registration that ran out can't be renewed: the next is a new one.
       if (error instanceof TxmeshError && error.code !== 'DEADLINE_EXCEEDED') registrationId = '';

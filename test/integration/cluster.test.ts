@@ -135,6 +135,7 @@ describe('a cluster', () => {
     const bank = new Bank(mesh);
     await bank.open();
     bank.run(4);
+    onTestFinished(() => bank.stop());
     const rows: string[] = [];
     const step = async (what: string, services: readonly string[], replicas: number, act: () => Promise<unknown>): Promise<number> => {
       await until('transfers run', 10_000, () => bank.rate(performance.now() - 1_000) > 0);

@@ -1,5 +1,6 @@
 /** Connections: one grpc-js client per address, made at first use. */
 
+import { isIP } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import type { Settings } from './options.ts';
 
@@ -30,10 +31,20 @@ export class Channels {
   to(address: string): grpc.Client {
     let client = this.clients.get(address);
     if (client === undefined) {
-      client = new grpc.Client(address, this.credentials, this.options);
+      client = new grpc.Client(address, this.credentials, { ...this.nameOptions(address), ...this.options });
       this.clients.set(address, client);
     }
     return client;
+  }
+
+  /**
+   * Node 26 refuses an IP address as TLS's server name, which grpc-js would send. With a dot at its end
+   * it passes for a name, and Node's check of the certificate takes the dot away again, whoever made the
+   * credentials.
+   */
+  private nameOptions(address: string): grpc.ChannelOptions {
+    const host = address.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
+    return this.credentials._isSecure() && isIP(host) !== 0 ? { 'grpc.ssl_target_name_override': `${host}.` } : {};
   }
 
   /** Closes the connections to addresses that are no longer of use, once their calls are done. */

@@ -11,7 +11,7 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import * as grpc from '@grpc/grpc-js';
@@ -124,7 +124,7 @@ describe('DTM', () => {
     const common = ['--store', 'etcd', '--etcd-endpoints', etcd.endpoints.join(','), '--lease', '2s', '--tls-cert', cert, '--tls-key', key, '--tls-ca', ca];
     const [coordinator] = await Promise.all([serve([...common, '--participants', '']), serve([...common, '--coordinator', 'false'])]);
     const credentials = channelCredentials({ certFile: cert, keyFile: key, caFile: ca });
-    const mesh = open({ addresses: [coordinator.address], credentials });
+    const mesh = open({ addresses: [coordinator.address], credentials: grpc.credentials.createSsl(readFileSync(ca), readFileSync(key), readFileSync(cert)) });
     const outcome = await mesh.execute({ operations: transfer('k'), timeoutMs: 15_000 });
     expect(outcome.committed).toBe(true);
     await until('it is finished at both', 10_000, async () => (await unfinished(mesh, coordinator.address, credentials)).length === 0);

@@ -6,7 +6,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import * as grpc from '@grpc/grpc-js';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { connect, DeadlineExceeded, OutcomeUnknown, put, TxmeshError, Unavailable, type Mesh } from 'txmesh/client';
+import { connect, DeadlineExceeded, OutcomeUnknown, put, Unavailable, type Mesh } from 'txmesh/client';
 import { SETTINGS } from '../../services/settings/table.ts';
 import { folder, runToEnd, serve, type Ended } from './support/processes.ts';
 import { until } from './support/until.ts';
@@ -112,13 +112,15 @@ describe('one line and an exit code tell why it does not start:', () => {
     const disk = mountTmpfs('size=32m');
     if (disk === undefined) return context.skip('a small file system needs root and mount');
     const fill = (MiB: number) => spawnSync('dd', ['if=/dev/zero', `of=${join(disk, 'filler')}`, 'bs=1M', `count=${MiB}`], { stdio: 'ignore' });
-    const keys = open((await serve(['--data-dir', join(disk, 'data')])).address).keyValue('inventory').collection('large');
+    const mesh = open((await serve(['--data-dir', join(disk, 'data')])).address);
+    const keys = mesh.keyValue('inventory').collection('large');
     await keys.put('before', 'there was room');
     fill(64);
-    const refusal = await until('new work is refused', 10_000, () =>
-      keys.put('meanwhile', 'x', { timeoutMs: 1_000 }).then(() => undefined, (error: unknown) => (error instanceof OutcomeUnknown ? undefined : (error as TxmeshError))),
+    // To begin needs no write, so that nothing hangs until the server has noticed.
+    await until('new work is refused', 10_000, () =>
+      mesh.begin({ timeoutMs: 300, transactionTimeoutMs: 600_000 }).then(() => false, (error: unknown) => String(error).includes('full')),
     );
-    expect(refusal.message).toContain('full');
+    await expect(keys.put('meanwhile', 'x', { timeoutMs: 500 })).rejects.toSatisfy((error) => !(error instanceof OutcomeUnknown) && String(error).includes('full'));
     expect((await keys.get('before'))?.text()).toBe('there was room');
     expectRefusal(await runToEnd(['--port', '0', '--data-dir', join(disk, 'other')]), 1, disk, '--data-dir');
     spawnSync('rm', [join(disk, 'filler')]);

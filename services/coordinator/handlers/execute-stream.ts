@@ -86,6 +86,8 @@ export class ExecuteSession {
   private readonly context: CallContext;
   private readonly forwarded: boolean;
   private readonly outstanding = new Map<number, StreamCall>();
+  /** Calls that wait for a leader. */
+  private readonly waiting = new Set<Promise<void>>();
   private results: ExecuteResult[] = [];
   private bytes = 0;
   private scheduled = false;
@@ -108,6 +110,11 @@ export class ExecuteSession {
       if (this.outstanding.size > 0) await new Promise<void>((resolve) => (this.idle = resolve));
       this.flush();
       await this.calls.drained();
+    } catch (error) {
+      // The server stops: what waits for a leader surely was not executed, and hears so.
+      await Promise.all(this.waiting);
+      this.flush();
+      throw error;
     } finally {
       this.over = true;
       this.sweepTimer?.cancel();
@@ -152,7 +159,8 @@ export class ExecuteSession {
     const place = this.parts.services.router.places.now(COORDINATOR, partition);
     if (place.type === 'nobody' && !this.forwarded) {
       this.outstanding.set(call.sequence, call);
-      void this.submitLater(call, received, id, partition);
+      const waiting = this.submitLater(call, received, id, partition).finally(() => this.waiting.delete(waiting));
+      this.waiting.add(waiting);
       return undefined;
     }
     return this.dispatch(place, call, received, id, partition, nowMs);
@@ -188,7 +196,8 @@ export class ExecuteSession {
       signal: this.context.signal,
     });
     if (this.over) return;
-    const refusal = this.dispatch(place, call, received, id, partition, clock.nowMs());
+    const { aborted } = this.context.signal;
+    const refusal = aborted ? noLeader(COORDINATOR, partition) : this.dispatch(place, call, received, id, partition, clock.nowMs());
     if (refusal !== undefined) call.onFailure(refusal);
   }
 

@@ -87,8 +87,11 @@ async function serveStream(
   const context = new ServerCallContext(call as unknown as ServerCall);
   const open: OpenStream = {
     end(failure) {
-      endStream(call, failure);
+      // Handlers that listen end by themselves, in this turn and after their last words.
       context.abort(failure);
+      setImmediate(() => {
+        if (env.streams.has(open)) endStream(call, failure);
+      });
     },
   };
   env.streams.add(open);

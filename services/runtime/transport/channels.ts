@@ -7,6 +7,7 @@ import * as grpc from '@grpc/grpc-js';
 import { FailureError } from '../errors/failure-error.ts';
 import { serviceErrorToFailure } from '../errors/status.ts';
 import type { Clock, Timer } from '../clock.ts';
+import { nameOfAddress } from './credentials.ts';
 import { strict } from './decode.ts';
 import { FORWARDED_HEADER, TRACEPARENT_HEADER } from './service.ts';
 
@@ -192,7 +193,10 @@ export class Channels {
 
   private connect(address: string): grpc.Client {
     const { maxMessageBytes, keepaliveMs, keepaliveTimeoutMs } = this.settings;
-    return new grpc.Client(address, this.options.credentials ?? grpc.credentials.createInsecure(), {
+    const { credentials = grpc.credentials.createInsecure() } = this.options;
+    const name = credentials._isSecure() ? nameOfAddress(address) : undefined;
+    return new grpc.Client(address, credentials, {
+      ...(name !== undefined && { 'grpc.ssl_target_name_override': name }),
       // The defaults grow to two minutes, longer than most failovers take.
       'grpc.initial_reconnect_backoff_ms': 100,
       'grpc.max_reconnect_backoff_ms': 1_000,

@@ -1,6 +1,8 @@
 /** TLS from files in PEM. */
 
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import * as grpc from '@grpc/grpc-js';
 
 export interface TlsFiles {
@@ -26,7 +28,27 @@ export function channelCredentials(files: Partial<TlsFiles> | undefined): grpc.C
     caFile === undefined ? null : read(caFile),
     keyFile === undefined ? null : read(keyFile),
     certFile === undefined ? null : read(certFile),
+    { checkServerIdentity: checkIdentity },
   );
+}
+
+const NAMED_ADDRESS = /^ip([46])-(.+)-x\.invalid$/;
+
+/**
+ * For the channel option grpc.ssl_target_name_override: TLS has no IP addresses as server names, Node 26
+ * refuses them, and grpc-js sends them. Instead a name is sent that stands for the address, and
+ * {@link channelCredentials} ask the certificate for the address. Undefined: the host is a name.
+ * @param address host:port
+ */
+export function nameOfAddress(address: string): string | undefined {
+  const host = address.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
+  const version = isIP(host);
+  return version === 0 ? undefined : `ip${version}-${host.replaceAll(/[.:]/g, '-')}-x.invalid`;
+}
+
+function checkIdentity(name: string, certificate: PeerCertificate): Error | undefined {
+  const [, version, digits] = NAMED_ADDRESS.exec(name) ?? [];
+  return checkServerIdentity(digits === undefined ? name : digits.replaceAll('-', version === '4' ? '.' : ':'), certificate);
 }
 
 function read(file: string): Buffer {

@@ -9,7 +9,8 @@ export async function unfinished(mesh: Mesh, address: string, credentials = grpc
   const found: string[] = [];
   for await (const { transactionId, state } of mesh.list({ states: ['ACTIVE', 'PREPARING', 'COMMITTING', 'ABORTING'] }))
     found.push(`${transactionId} is ${state}`);
-  const client = new ParticipantServiceClient(address, credentials);
+  // As the name that is in the certificate, where there is one: an IP address is no server name.
+  const client = new ParticipantServiceClient(address.replace('127.0.0.1', 'localhost'), credentials);
   try {
     for (const participant of ['inventory', 'payments']) {
       const branches = await new Promise<string[]>((resolve, reject) =>

@@ -16,6 +16,7 @@ export class ChangeLog {
   private readonly settings: KeyValueSettings;
   private batch: KeyChange[] = [];
   private changesThrough = 0;
+  private due = 0;
   private hadVersions = false;
   private changed = false;
   /** Where the revision stood at times, oldest first: what to keep by age. Begins anew with every term. */
@@ -37,6 +38,16 @@ export class ChangeLog {
 
   set versioned(versioned: boolean) {
     if (versioned && !this.hadVersions) this.hadVersions = this.changed = true;
+  }
+
+  /** The highest revision whose changes are removed. */
+  get removedThrough(): number {
+    return this.changesThrough;
+  }
+
+  /** The highest one whose changes need not be kept; where versions are kept, tombstones.ts removes them. */
+  get dueThrough(): number {
+    return this.due;
   }
 
   add(change: KeyChange): void {
@@ -85,6 +96,11 @@ export class ChangeLog {
     if (old > 0) this.milestones.splice(0, old);
     // Not what was changed in this batch: its record has just been put.
     through = Math.min(through, revision - 1);
+    this.due = Math.max(this.due, through);
+    if (!this.hadVersions) this.removeThrough(through, out);
+  }
+
+  removeThrough(through: number, out: RecordOutput<KeyValueTypes>): void {
     if (through <= this.changesThrough) return;
     out.removeRange(changeKey(this.changesThrough + 1), changeKey(through + 1));
     this.changesThrough = through;

@@ -11,9 +11,11 @@ import { RecordCache } from './cache.ts';
 import { ChangeLog } from './changes.ts';
 import { Deletions } from './deletions.ts';
 import { PLAIN_NAMES, utf8Length, VERSIONED_NAMES, writeBytes } from './effect.ts';
+import { Tombstones } from './tombstones.ts';
 import { evaluateOperations, limitExceeded, stageOperations, type StoredKeys } from './evaluate.ts';
-import { KEPT_KEY, KEY_PREFIX, recordKey, versionKey } from './keys.ts';
+import { CHANGE_PREFIX, KEPT_KEY, KEY_PREFIX, recordKey, versionKey } from './keys.ts';
 import {
+  type ChangeRecord,
   LIMITS,
   type KeptRecord,
   type KeyEntry,
@@ -41,11 +43,20 @@ export class KeyValueResource implements Resource<KeyValueTypes>, StoredKeys {
   private readonly cache: RecordCache<KeyRecord | VersionRecord>;
   private readonly changeLog: ChangeLog;
   private readonly deletions = new Deletions();
+  private readonly tombstones: Tombstones;
 
   constructor(settings: KeyValueSettings) {
     this.settings = settings;
     this.cache = new RecordCache(settings.cacheBytes);
     this.changeLog = new ChangeLog(settings);
+    this.tombstones = new Tombstones(this.changeLog, {
+      has: (name) => this.cache.has(name),
+      record: (name) => this.record(name),
+      forget: (name, versions) => {
+        this.cache.set(name, undefined);
+        for (const version of versions) this.cache.delete(version);
+      },
+    });
   }
 
   /** Whether {@link KeyValueEvent}s are emitted; set by whoever has watchers. */
@@ -105,6 +116,7 @@ export class KeyValueResource implements Resource<KeyValueTypes>, StoredKeys {
   }
 
   admit(key: string, record: KeyValueRecord | undefined): void {
+    if (key.startsWith(CHANGE_PREFIX)) return this.tombstones.admit(key, record as ChangeRecord | undefined);
     const cached = key.startsWith(KEY_PREFIX) ? key.slice(KEY_PREFIX.length) : key;
     if (!this.cache.has(cached)) this.cache.set(cached, record as KeyRecord | VersionRecord | undefined);
   }
@@ -261,6 +273,24 @@ export class KeyValueResource implements Resource<KeyValueTypes>, StoredKeys {
       operations: Math.min(each * operations.length, LIMITS.commitOperations),
       bytes: this.effectBytes(operations),
     };
+  }
+
+  // Upkeep
+
+  get upkeepDue(): boolean {
+    return this.changeLog.versioned && this.changeLog.dueThrough > this.changeLog.removedThrough;
+  }
+
+  missingForUpkeep(): readonly string[] {
+    return this.tombstones.missing();
+  }
+
+  get upkeepCost(): Cost {
+    return this.tombstones.cost;
+  }
+
+  upkeep(out: RecordOutput<KeyValueTypes>): void {
+    this.tombstones.collect(out);
   }
 
   // Ending a batch

@@ -131,6 +131,8 @@ export class ParticipantKernel<T extends ResourceTypes>
       }
       case 'granted':
         return resource.missing(this.waits.find(command.ticket)?.operations ?? []);
+      case 'upkeep':
+        return resource.missingForUpkeep();
       default:
         return NOTHING;
     }
@@ -156,6 +158,8 @@ export class ParticipantKernel<T extends ResourceTypes>
       }
       case 'resolve':
         return this.branches.outcomeCost(command.transactionId);
+      case 'upkeep':
+        return this.state.resource.upkeepCost;
       case 'tick': {
         const collect = this.locals.collectCost;
         const ranges = 2 * RANGES_PER_STEP;
@@ -192,6 +196,8 @@ export class ParticipantKernel<T extends ResourceTypes>
         return this.waits.continue(command.type, command.ticket);
       case 'answerRead':
         return this.reads.continue(command.ticket);
+      case 'upkeep':
+        return this.state.resource.upkeep(out);
       case 'tick':
         return this.onTick();
     }
@@ -222,6 +228,7 @@ export class ParticipantKernel<T extends ResourceTypes>
   }
 
   wakeAtMs(): number | undefined {
+    if (this.state.resource.upkeepDue) return 0;
     const alarm = this.state.alarms.nextMs() ?? Infinity;
     const atMs = Math.min(alarm, this.ended.forgetAtMs() ?? Infinity, this.locals.collectDueMs ?? Infinity);
     return atMs === Infinity ? undefined : atMs;
@@ -294,5 +301,6 @@ export class ParticipantKernel<T extends ResourceTypes>
     }
     if ((this.ended.forgetAtMs() ?? Infinity) <= nowMs) this.ended.forget();
     if ((this.locals.collectDueMs ?? Infinity) <= nowMs) this.locals.collect();
+    if (this.state.resource.upkeepDue) this.state.out.follow({ type: 'upkeep' });
   }
 }

@@ -76,6 +76,13 @@ export interface Resource<T extends ResourceTypes> {
   /** Upper bound of {@link applyCost} of whatever {@link evaluate} makes of the operations. */
   localCost(operations: readonly T['operation'][]): Cost;
 
+  /** Whether {@link upkeep} has something to do: it is then called soon, in a step of its own. */
+  readonly upkeepDue: boolean;
+  missingForUpkeep(): readonly string[];
+  readonly upkeepCost: Cost;
+  /** Removes what nobody needs any more, a bounded part at a time. */
+  upkeep(out: RecordOutput<T>): void;
+
   /** Ends a batch: what is written once per batch; caches shed what they hold too much of. */
   seal(revision: number, nowMs: number, out: RecordOutput<T>): void;
   /** Upper bound of what {@link seal} adds, beyond what {@link applyCost} has counted. */

@@ -76,6 +76,8 @@ export type ParticipantCommand<T extends ResourceTypes = ResourceTypes> =
   | { readonly type: 'tick' }
   /** Of the kernel's own making: a lock request was granted, or has waited as long as it may. */
   | { readonly type: 'granted' | 'waitedOut'; readonly ticket: number }
+  /** Of the kernel's own making: the resource removes what nobody needs. */
+  | { readonly type: 'upkeep' }
   /** Of the kernel's own making: a read has nothing to wait for any more. */
   | { readonly type: 'answerRead'; readonly ticket: number };
 

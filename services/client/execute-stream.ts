@@ -12,7 +12,7 @@ import {
   type ExecuteResult,
 } from '../gen/txmesh/coordinator/v1/coordinator.ts';
 import { strict } from '../runtime/transport/decode.ts';
-import { encode } from './encode-codec.ts';
+import { encode } from '../runtime/encode.ts';
 
 const FRAME_CALLS = 4_096;
 const FRAME_BYTES = 1024 * 1024;

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { MergePolicy, PutOperation } from '../gen/txmesh/keyvalue/v1/keyvalue.ts';
-import { encode } from './encode-codec.ts';
+import { encode } from '../runtime/encode.ts';
 import { json, put, routingKeyOf } from './operations.ts';
 
 test.each([

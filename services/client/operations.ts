@@ -4,7 +4,7 @@
  */
 
 import { CheckOperation, DeleteOperation, MergePolicy, PutOperation, type Precondition as WirePrecondition } from '../gen/txmesh/keyvalue/v1/keyvalue.ts';
-import { encode } from './encode-codec.ts';
+import { encode } from '../runtime/encode.ts';
 
 /** A message that only its participant understands, as google.protobuf.Any. */
 export interface Content {

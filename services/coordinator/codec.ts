@@ -12,6 +12,7 @@ import {
 import type { Attempt } from '../kernel/attempt.ts';
 import type { BranchRecord, Decision, Mode, Stored, TransactionRecord } from '../kernel/coordinator/types.ts';
 import { type Failure, REASONS, type Reason } from '../kernel/failure.ts';
+import { encode } from '../runtime/encode.ts';
 import type { RecordCodec } from '../runtime/partition/term.ts';
 
 const FORMAT = 1;
@@ -26,7 +27,7 @@ export class UnreadableRecord extends Error {
 export const coordinatorCodec: RecordCodec<Stored> = { encode: encodeRecord, decode: decodeRecord };
 
 export function encodeRecord(stored: Stored): Uint8Array {
-  return CoordinatorRecord.encode({ format: FORMAT, record: toMessage(stored) }).finish();
+  return encode(CoordinatorRecord, { format: FORMAT, record: toMessage(stored) });
 }
 
 export function decodeRecord(key: string, bytes: Uint8Array): Stored {

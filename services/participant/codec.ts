@@ -1,10 +1,11 @@
 /** Between a key-value participant's records and their bytes. */
 
-import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
+import { BinaryReader } from '@bufbuild/protobuf/wire';
 import { ParticipantRecord as RecordMessage } from '../gen/txmesh/record/v1/participant_record.ts';
 import type { KeyValueRecord, KeyValueTypes } from '../kernel/keyvalue/types.ts';
 import type { ParticipantRecord, ProtocolRecord } from '../kernel/participant/types.ts';
 import type { KeyValueEffect } from '../kernel/keyvalue/types.ts';
+import { encode } from '../runtime/encode.ts';
 import type { RecordCodec } from '../runtime/partition/term.ts';
 import { keyValueEffects, keyValueFromMessage, keyValueToMessage } from './codec-keyvalue.ts';
 import { protocolFromMessage, protocolToMessage } from './codec-protocol.ts';
@@ -22,16 +23,8 @@ export type KeyValuePartitionRecord = ParticipantRecord<KeyValueTypes>;
 
 export const participantCodec: RecordCodec<KeyValuePartitionRecord> = { encode: encodeRecord, decode: decodeRecord };
 
-/** Used again and again, so that its buffer has grown to what it takes; `finish` copies and resets. */
-let writer = new BinaryWriter();
-
 export function encodeRecord(record: KeyValuePartitionRecord): Uint8Array {
-  try {
-    return RecordMessage.encode({ format: FORMAT, record: toMessage(record) }, writer).finish();
-  } catch (error) {
-    writer = new BinaryWriter();
-    throw error;
-  }
+  return encode(RecordMessage, { format: FORMAT, record: toMessage(record) });
 }
 
 export function decodeRecord(key: string, bytes: Uint8Array): KeyValuePartitionRecord {

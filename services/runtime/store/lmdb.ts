@@ -176,7 +176,7 @@ class LmdbStore implements Store {
       if (write.alone) this.#live.apply(puts, deletes, deleteRanges, revision);
       write.resolve({ type: 'written', revision });
     };
-    const ranged = deleteRanges.flatMap((range) => this.#keysOnDisk(range));
+    const ranged = deleteRanges.flatMap((range) => this.#keysIn(range));
     if (write.alone ? !touchesDisk(write.batch, ranged) : puts.length + deletes.length === 0) {
       finish();
       return;
@@ -285,9 +285,20 @@ class LmdbStore implements Store {
     return Array.from(this.#environment.database.getRange(bounds), ({ key, value }) => ({ key, value }));
   }
 
-  #keysOnDisk(range: Range): string[] {
-    return cutAtLiveKeys(range).filter((part) => !part.live).flatMap((part) =>
+  /** The keys of a range that are on disk, or on their way there before a write that starts now. */
+  #keysIn(range: Range): string[] {
+    const keys = cutAtLiveKeys(range).filter((part) => !part.live).flatMap((part) =>
       Array.from(this.#environment.database.getKeys({ start: part.range.from, end: part.range.to })));
+    const known = new Set(keys);
+    for (const { batch } of this.#inFlight) {
+      for (const { key, lease } of batch.puts ?? []) {
+        if (lease === undefined && !known.has(key) && contains(range, key)) {
+          known.add(key);
+          keys.push(key);
+        }
+      }
+    }
+    return keys;
   }
 }
 
@@ -301,7 +312,7 @@ function rangeBounds(range: Range, limit: number, reverse: boolean) {
 
 /** Whether the outcome depends on, or changes, more than the keys that it names on disk. */
 function needsRest(batch: WriteBatch): boolean {
-  if (batch.deleteRanges !== undefined && batch.deleteRanges.length > 0) return true;
+  for (const range of batch.deleteRanges ?? []) if (cutAtLiveKeys(range).some((part) => part.live)) return true;
   for (const compare of batch.compares ?? []) {
     if (compare.type === 'absent' && !contains(liveRange, compare.key)) return true;
   }

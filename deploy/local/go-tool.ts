@@ -14,9 +14,8 @@ const run = promisify(execFile);
 export interface GoTool {
   /** The program's name, as on PATH. */
   readonly name: string;
-  /** The package to build, `module/path/v3`, and the module it is in where that differs. */
+  /** The package to build, `module/path/v3`. */
   readonly package: string;
-  readonly module?: string;
   /** With its v: the version that is built. */
   readonly version: string;
   /** A program on PATH serves from this version on, like 3.6. Default: any. */
@@ -31,7 +30,6 @@ export const GO_TOOLS = {
   grpcurl: {
     name: 'grpcurl',
     package: 'github.com/fullstorydev/grpcurl/cmd/grpcurl',
-    module: 'github.com/fullstorydev/grpcurl',
     version: 'v1.9.3',
     versionArguments: ['-version'],
   },
@@ -116,15 +114,17 @@ async function serves(tool: GoTool, program: string): Promise<boolean> {
 
 /**
  * In a throw-away module that requires the tool's: `go install package@version` refuses modules with
- * replace directives, which etcd's has.
+ * replace directives, which etcd's has. The go line makes Go prune the module graph; without it, it
+ * finds packages of grpcurl's in two modules.
  */
 async function build(tool: GoTool, folder: string, target: string): Promise<void> {
   const workshop = await mkdtemp(join(folder, 'build-'));
   try {
     console.error(`building ${tool.name} ${tool.version} once, into ${target}`);
     const options = { cwd: workshop, timeout: BUILD_TIMEOUT_MS, env: { ...process.env, GOFLAGS: '-mod=mod', GOWORK: 'off' } };
-    await writeFile(join(workshop, 'go.mod'), 'module workshop\n');
-    await run('go', ['get', `${tool.module ?? tool.package}@${tool.version}`], options);
+    await writeFile(join(workshop, 'go.mod'), 'module workshop\n\ngo 1.21\n');
+    // The package, not its module: so that everything it imports is settled, too.
+    await run('go', ['get', `${tool.package}@${tool.version}`], options);
     await run('go', ['build', '-o', join(workshop, 'built'), tool.package], options);
     await rename(join(workshop, 'built'), target);
   } finally {

@@ -1,7 +1,6 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, globSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { connect, createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -57,37 +56,31 @@ test('the installed program tells the version of the package', () => {
   expect(run(path.join(folder, 'user/node_modules/.bin/txmesh'), ['--version'], folder).trim()).toContain(manifest.version);
 });
 
-describe.runIf(examples.length > 0)('in a project that has installed the package', () => {
-  let mesh: ChildProcess | undefined;
+describe('in a project that has installed the package', () => {
+  let user: string;
+  let mesh: Program;
   let address: string;
 
   beforeAll(async () => {
-    const user = path.join(folder, 'user');
+    user = path.join(folder, 'user');
     for (const file of examples) cpSync(path.join(root, 'docs/examples', file), path.join(user, file));
+    writeFileSync(path.join(user, 'readme.ts'), readmeProgram());
     // What a user who writes for Node has installed: Node's types as they are today.
     const types = path.join(user, 'node_modules/@types/node');
     mkdirSync(path.dirname(types), { recursive: true });
     rmSync(types, { recursive: true, force: true });
     symlinkSync(path.join(root, 'node_modules/@types/node'), types);
 
-    const port = await freePort();
-    address = `127.0.0.1:${port}`;
-    mesh = spawn(path.join(user, 'node_modules/.bin/txmesh'), ['--port', String(port), '--data-dir', path.join(folder, 'data')], {
-      stdio: 'ignore',
-      env: cleanEnv(),
-    });
-    await listening(port, mesh);
+    mesh = new Program(path.join(user, 'node_modules/.bin/txmesh'), ['--port', '0', '--data-dir', path.join(folder, 'data')], folder);
+    const [, found] = await mesh.saying(/"address":"([^"]+)".*"message":"serving"/);
+    address = found!;
   });
-  afterAll(async () => {
-    if (mesh === undefined || mesh.exitCode !== null || mesh.signalCode !== null) return;
-    mesh.kill('SIGTERM');
-    await once(mesh, 'exit');
-  });
+  afterAll(() => mesh.stop());
 
-  test('the examples type-check, with strict settings of their own', () => {
-    const user = path.join(folder, 'user');
+  test('the examples, the README and the conformance suite type-check, with strict settings of their own', () => {
     const compilerOptions = {
       target: 'es2024',
+      lib: ['es2024', 'esnext.disposable'],
       module: 'nodenext',
       strict: true,
       noEmit: true,
@@ -95,39 +88,93 @@ describe.runIf(examples.length > 0)('in a project that has installed the package
       types: ['node'],
       skipLibCheck: false,
     };
-    writeFileSync(path.join(user, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: examples }));
+    writeFileSync(path.join(user, 'suite.ts'), SUITE);
+    const files = [...examples, 'readme.ts', 'suite.ts'];
+    writeFileSync(path.join(user, 'tsconfig.json'), JSON.stringify({ compilerOptions, files }));
     const { stdout } = spawnSync(path.join(root, 'node_modules/.bin/tsc'), ['--project', user], { cwd: user, encoding: 'utf8' });
     // Declarations of other packages are not ours to judge; ours and the examples are.
     const ours = stdout.split('\n').filter((line) => /error TS/.test(line) && (!line.includes('node_modules/') || line.includes('node_modules/txmesh/')));
     expect(ours).toEqual([]);
   });
 
-  test.each(examples)('%s runs to its end', (file) => {
-    const user = path.join(folder, 'user');
-    const env = { ...cleanEnv(), TXMESH_ADDRESS: address };
-    const { status, stdout, stderr } = spawnSync(process.execPath, [file], { cwd: user, encoding: 'utf8', env, timeout: 60_000 });
-    expect(status, stdout + stderr).toBe(0);
+  test('transfer.ts moves money through the installed server, and watch.ts shows it', () => {
+    const node = (...args: string[]): string => run(process.execPath, args, user);
+    expect(node('transfer.ts', address, 'alice', 'bob', '10')).toBe('moved 10 from alice to bob: alice has 90, bob has 110\n');
+    expect(node('transfer.ts', address, 'bob', 'alice', '30')).toBe('moved 30 from bob to alice: bob has 80, alice has 120\n');
+    expect(node('watch.ts', address, '2')).toMatch(/^(\S+ \S+ COMMIT\w+\n){2}$/);
+  });
+
+  test('the program in README.md runs', () => {
+    const program = path.join(user, 'readme.ts');
+    writeFileSync(program, readFileSync(program, 'utf8').replace('127.0.0.1:50051', address));
+    run(process.execPath, [program], user);
+    expect(run(process.execPath, ['transfer.ts', address, 'alice', 'bob', '1'], user)).toContain('alice has 79,');
+  });
+
+  test('sqlite-participant.ts takes part in transactions of the installed server', async () => {
+    const loyalty = new Program(process.execPath, ['sqlite-participant.ts', address, '127.0.0.1:0', 'loyalty.db'], user);
+    try {
+      await loyalty.saying(/loyalty serves at/);
+      writeFileSync(path.join(user, 'award.ts'), AWARD);
+      expect(run(process.execPath, ['award.ts', address], user)).toBe('true\nnot enough points\n');
+    } finally {
+      expect(await loyalty.stop()).toBe(0);
+    }
+    const points = "console.log(new (await import('./sqlite-participant.ts')).Loyalty('loyalty.db').points('alice'))";
+    expect(run(process.execPath, ['--input-type=module', '--eval', points], user)).toBe('12\n');
   });
 });
 
-/** A port that nobody listens on at the moment. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
+/** The TypeScript that README.md shows. */
+function readmeProgram(): string {
+  const [, program] = /```ts\n([\s\S]*?)```/.exec(readFileSync(path.join(root, 'README.md'), 'utf8'))!;
+  return program!;
 }
 
-/** Resolves when something accepts connections on the port; rejects when the process has ended first. */
-async function listening(port: number, owner: ChildProcess): Promise<void> {
-  while (owner.exitCode === null && owner.signalCode === null) {
-    const socket = connect(port, '127.0.0.1');
-    const open = await once(socket, 'connect').then(() => true, () => false);
-    socket.destroy();
-    if (open) return;
-    await new Promise((resolve) => setImmediate(resolve));
+const SUITE = `
+  import { conformanceTests, startConformanceMesh } from 'txmesh/participant/conformance';
+  await using mesh = await startConformanceMesh();
+  const operations = () => [{ typeUrl: 'a/b', value: new Uint8Array() }];
+  for (const { name, run } of conformanceTests({ address: 'a:1', participant: 'a', clusterId: mesh.clusterId, operations })) console.log(name, run);
+`;
+
+const AWARD = `
+  import { connect, json, put, type Operation } from 'txmesh/client';
+  import { AWARD_TYPE } from './sqlite-participant.ts';
+  await using mesh = connect(process.argv[2]!);
+  const award = (points: number): Operation => ({
+    participant: 'loyalty',
+    routingKey: 'alice',
+    operation: { typeUrl: AWARD_TYPE, value: new TextEncoder().encode(JSON.stringify({ customer: 'alice', points })) },
+  });
+  const sold = put('payments', 'sales', 'one', json({ of: 'alice' }));
+  console.log((await mesh.execute({ operations: [award(12), sold] })).committed);
+  const outcome = await mesh.execute({ operations: [award(-13), sold] });
+  console.log(outcome.committed ? 'committed' : outcome.cause.message);
+`;
+
+/** A program that runs until it is stopped. */
+class Program {
+  private readonly child: ChildProcess;
+  private output = '';
+
+  constructor(program: string, args: readonly string[], cwd: string) {
+    this.child = spawn(program, args, { cwd, env: cleanEnv(), stdio: ['ignore', 'pipe', 'pipe'] });
+    for (const stream of [this.child.stdout!, this.child.stderr!]) stream.on('data', (chunk) => (this.output += chunk));
   }
-  throw new Error(`txmesh ended (${owner.exitCode ?? owner.signalCode}) before it served`);
+
+  async saying(pattern: RegExp): Promise<RegExpExecArray> {
+    for (;;) {
+      const match = pattern.exec(this.output);
+      if (match !== null) return match;
+      if (this.child.exitCode !== null) throw new Error(`it ended with ${this.child.exitCode}: ${this.output}`);
+      await Promise.race([once(this.child.stdout!, 'data'), once(this.child.stderr!, 'data'), once(this.child, 'exit')]);
+    }
+  }
+
+  /** Resolves with the exit code. */
+  async stop(): Promise<number | null> {
+    if (this.child.exitCode === null && this.child.kill('SIGTERM')) await once(this.child, 'exit');
+    return this.child.exitCode;
+  }
 }

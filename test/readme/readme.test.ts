@@ -6,9 +6,9 @@
  */
 
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, dirname, join } from 'node:path';
+import { delimiter, isAbsolute, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { requireGoTools } from '../../deploy/local/go-tool.ts';
@@ -32,7 +32,9 @@ function steps(text: string): Step[] {
       if (continued) found.at(-1)!.command += `\n${line}`;
       else if (line.startsWith('$ ')) found.push({ command: line.slice(2), expected: [] });
       else if (line.trim() !== '') found.at(-1)!.expected.push(line.trim());
-      continued = line.endsWith('\\');
+      const command = found.at(-1)!.command;
+      const quotes = command.split("'").length - 1;
+      continued = line.endsWith('\\') || quotes % 2 === 1;
     }
   }
   return found;
@@ -88,8 +90,14 @@ describe('README.md', () => {
 
   beforeAll(async () => {
     const tools = await requireGoTools('grpcurl');
-    path = tools === undefined ? undefined : `${dirname(tools.grpcurl)}${delimiter}${process.env['PATH']}`;
     folder = mkdtempSync(join(tmpdir(), 'txmesh-readme-'));
+    if (tools !== undefined) {
+      // The one that was built has its version in its name.
+      const bin = join(folder, 'bin');
+      mkdirSync(bin);
+      if (isAbsolute(tools.grpcurl)) symlinkSync(tools.grpcurl, join(bin, 'grpcurl'));
+      path = `${bin}${delimiter}${process.env['PATH']}`;
+    }
     const args = ['--port', '0', '--data-dir', join(folder, 'data')];
     server = await ServerProcess.start({ args, logFile: join(folder, 'server.log') });
   }, 180_000);

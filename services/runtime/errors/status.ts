@@ -125,9 +125,12 @@ export function serviceErrorToFailure(error: {
   return foreignFailure(error.code, error.details);
 }
 
-/** Failures of grpc-js that happen before a request is sent, by the beginnings of their details. */
+/**
+ * Failures of grpc-js that happen before a request is sent, by the beginnings of their details; also what
+ * a server refuses unseen while it closes the connection (RFC 9113, section 8.7).
+ */
 const NEVER_SENT =
-  /^(No connection established|Name resolution failed|Failed to parse|Channel closed before call started|Subchannel not ready|Stream refused by server)/;
+  /^(No connection established|Name resolution failed|Failed to parse|Channel closed before call started|Subchannel not ready|Stream refused by server|Write error: Stream closed with error code NGHTTP2_REFUSED_STREAM)/;
 
 /**
  * A status that somebody else made: grpc-js, a proxy, a user's own participant. Where it is not

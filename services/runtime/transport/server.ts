@@ -26,6 +26,9 @@ const DEFAULT_SERVER_SETTINGS = {
   keepaliveTimeoutMs: 10_000,
 };
 
+/** From the last answer to the end of the streams. */
+const LINGER_MS = 100;
+
 export interface ServerOptions {
   readonly clock: Clock;
   /** A number in [0, 1) for jitter. */
@@ -130,6 +133,10 @@ export class MeshServer {
     const expired = new Promise<void>((resolve) => (expire = resolve));
     const timer = clock.setTimer(boundMs, () => expire());
     await Promise.race([this.admission.callsDone(), expired]);
+    // Who has just been answered may have sent its next call on the same stream already. It is to be
+    // refused there, as not executed: a stream that ends before it has been read leaves it in doubt.
+    const lingered = new Promise<void>((resolve) => clock.setTimer(LINGER_MS, resolve));
+    if (this.streams.size > 0) await Promise.race([lingered, expired]);
     for (const stream of [...this.streams]) stream.end(DRAINING);
     await Promise.race([this.sessionsClosed, expired]);
     timer.cancel();

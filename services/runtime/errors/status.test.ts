@@ -66,6 +66,7 @@ describe('failures and statuses', () => {
   it('only a call that was surely not sent is one that may be sent again', () => {
     const unavailable = (details: string) => serviceErrorToFailure({ code: grpc.status.UNAVAILABLE, details });
     expect(unavailable('No connection established. Last error: ECONNREFUSED')).toMatchObject({ reason: 'NO_LEADER', retryAfterMs: 100 });
+    expect(unavailable('Write error: Stream closed with error code NGHTTP2_REFUSED_STREAM')).toMatchObject({ reason: 'NO_LEADER', retryAfterMs: 100 });
     expect(unavailable('Connection dropped')).toMatchObject({ reason: 'OUTCOME_UNKNOWN' });
     expect(unavailable('Connection dropped').retryAfterMs).toBeUndefined();
   });

@@ -177,7 +177,7 @@ class LmdbStore implements Store {
       write.resolve({ type: 'written', revision });
     };
     const ranged = deleteRanges.flatMap((range) => this.#keysIn(range));
-    if (write.alone ? !touchesDisk(write.batch, ranged) : puts.length + deletes.length === 0) {
+    if (write.alone ? !touchesDisk(write.batch, ranged) : puts.length + deletes.length + ranged.length === 0) {
       finish();
       return;
     }

@@ -9,7 +9,7 @@ import { hostname } from 'node:os';
 import type * as grpc from '@grpc/grpc-js';
 import type { Message as CoordinatorMessage } from './kernel/coordinator/types.ts';
 import type { ToParticipant } from './kernel/messages.ts';
-import { describeCommand as describeCoordinatorCommand, hostCoordinator } from './coordinator/handlers/host.ts';
+import { hostCoordinator } from './coordinator/handlers/host.ts';
 import { coordinatorApi, CoordinatorServiceService } from './coordinator/handlers/handlers.ts';
 import type { CoordinatorTerm } from './coordinator/handlers/service.ts';
 import { coordinatorCodec } from './coordinator/codec.ts';
@@ -251,7 +251,7 @@ class MeshNode implements Node {
       return hostCoordinator({
         ...common,
         send: (message) => this.sendFromCoordinator(message, links),
-        observer: (partition) => spanObserver(spans, engine, COORDINATOR, partition, describeCoordinatorCommand),
+        observer: (partition, describe) => spanObserver(spans, engine, COORDINATOR, partition, describe),
       });
     return hostKeyValue({
       ...common,

@@ -4,9 +4,10 @@
  * One timer serves all deadlines and retries.
  */
 
-import type * as grpc from '@grpc/grpc-js';
+import * as grpc from '@grpc/grpc-js';
 import { CoordinatorServiceService, type ExecuteResult } from '../gen/txmesh/coordinator/v1/coordinator.ts';
 import type { Timer } from '../runtime/clock.ts';
+import { TRACEPARENT_HEADER } from '../runtime/transport/service.ts';
 import { backoffDelayMs, CONNECTION_BACKOFF } from './backoff.ts';
 import { COORDINATOR } from './cluster-map.ts';
 import { cancelled, closedError, deadlineExceeded, makeError, meaningOf, outcomeUnknown, type TxmeshError } from './errors.ts';
@@ -19,7 +20,7 @@ import { outcomeOf, type Outcome } from './outcome-codec.ts';
 import { PendingCall } from './pending-call.ts';
 import { isConnectionLoss, type Rpc } from './rpc.ts';
 import { errorFromGrpc, errorFromStatus } from './status-codec.ts';
-import { startCallSpan } from './trace.ts';
+import { sentTo, startCallSpan } from './trace.ts';
 
 /** A larger call goes alone: a frame that is too large for the server would end the stream for all. */
 const STREAM_CALL_BYTES = 1024 * 1024;
@@ -114,6 +115,7 @@ export class Executor implements StreamOwner<PendingCall> {
     const address = this.rpc.map.route(COORDINATOR, call.transactionId);
     call.nextTryMs = undefined;
     call.tries++;
+    sentTo(call.span, address);
     if (call.bytes > STREAM_CALL_BYTES) return this.sendAlone(call, address);
     let stream = this.streams.get(address);
     if (stream === undefined) {
@@ -130,7 +132,9 @@ export class Executor implements StreamOwner<PendingCall> {
     call.sent = true;
     const options = { deadline: Date.now() + call.deadlineMs - this.nowMs() };
     const client = this.rpc.channels.to(address);
-    client.makeUnaryRequest(path, requestSerialize, responseDeserialize, call.request, options, (error, response) => {
+    const metadata = new grpc.Metadata();
+    if (call.span !== undefined) metadata.set(TRACEPARENT_HEADER, call.span.traceparent);
+    client.makeUnaryRequest(path, requestSerialize, responseDeserialize, call.request, metadata, options, (error, response) => {
       if (call.carrier !== carrier) return;
       if (error === null) return this.onResult({ sequence: call.sequence, result: { $case: 'response', value: response! } });
       const failed = errorFromGrpc(error, call.transactionId);

@@ -48,7 +48,7 @@ export class PendingCall implements Sendable {
   nextTryMs: number | undefined = undefined;
   lastError: TxmeshError | undefined = undefined;
   onAbort: (() => void) | undefined = undefined;
-  private readonly span: ClientSpan | undefined;
+  readonly span: ClientSpan | undefined;
   private readonly nowMs: () => number;
   private readonly onOutcome: (outcome: Outcome) => void;
   private readonly onError: (error: TxmeshError) => void;

@@ -10,7 +10,7 @@ import { Deadline } from './deadline.ts';
 import { cancelled, closedError, meaningOf, outcomeUnknown, TransactionAborted, TxmeshError, type Settle } from './errors.ts';
 import type { CallOptions, Environment, Settings } from './options.ts';
 import { errorFromGrpc } from './status-codec.ts';
-import { endSpan, startCallSpan, type ClientSpan } from './trace.ts';
+import { endSpan, sentTo, startCallSpan, type ClientSpan } from './trace.ts';
 
 /** A generated method with one request. */
 export interface Method<Request, Response> {
@@ -129,7 +129,10 @@ export class Rpc {
   ): Promise<Response> {
     return new Promise((resolve, reject) => {
       const metadata = new grpc.Metadata();
-      if (span !== undefined) metadata.set(TRACEPARENT_HEADER, span.traceparent);
+      if (span !== undefined) {
+        metadata.set(TRACEPARENT_HEADER, span.traceparent);
+        sentTo(span, address);
+      }
       const call = this.channels.to(address).makeUnaryRequest(
         method.path,
         method.requestSerialize,

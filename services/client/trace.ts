@@ -16,17 +16,27 @@ export interface ClientSpan {
 }
 
 /** Starts the span of one call, a child of the active one. */
-export function startCallSpan(service: string, method: string): ClientSpan | undefined {
-  const span = tracer.startSpan(`${service}/${method}`, { kind: SpanKind.CLIENT });
+export function startCallSpan(service: string, name: string): ClientSpan | undefined {
+  const method = `${service}/${name}`;
+  const span = tracer.startSpan(method, { kind: SpanKind.CLIENT });
   const spanContext = span.spanContext();
   if (!isSpanContextValid(spanContext)) return undefined;
-  if (span.isRecording()) span.setAttributes({ 'rpc.system.name': 'grpc', 'rpc.service': service, 'rpc.method': method });
+  if (span.isRecording()) span.setAttributes({ 'rpc.system.name': 'grpc', 'rpc.method': method });
   return { span, traceparent: formatTraceparent(spanContext) };
+}
+
+/** Where the call was last sent, host:port. */
+export function sentTo(started: ClientSpan | undefined, address: string): void {
+  if (started === undefined || !started.span.isRecording()) return;
+  const colon = address.lastIndexOf(':');
+  started.span.setAttributes({ 'server.address': address.slice(0, colon), 'server.port': Number(address.slice(colon + 1)) });
 }
 
 /** Ends it, once: a second time is ignored. */
 export function endSpan(started: ClientSpan | undefined, error?: unknown): void {
-  if (started === undefined) return;
+  if (started === undefined || !started.span.isRecording()) return;
+  const { code } = (error ?? {}) as { code?: unknown };
+  if (error === undefined || typeof code === 'string') started.span.setAttribute('rpc.response.status_code', error === undefined ? 'OK' : String(code));
   if (error !== undefined) fail(started.span, error);
   started.span.end();
 }

@@ -63,6 +63,11 @@ class StreamCall implements ForwardedCaller {
     this.span = span;
   }
 
+  /** It is refused without having been handed to anybody. */
+  endSpan(failure: Failure): void {
+    this.span?.end(failure);
+  }
+
   onReply(reply: Reply): void {
     if (reply.type === 'transaction')
       this.onResult({ $case: 'response', value: { transaction: toTransaction(reply.transaction) } });
@@ -163,7 +168,9 @@ export class ExecuteSession {
       this.waiting.add(waiting);
       return undefined;
     }
-    return this.dispatch(place, call, received, id, partition, nowMs);
+    const failure = this.dispatch(place, call, received, id, partition, nowMs);
+    if (failure !== undefined) call.endSpan(failure);
+    return failure;
   }
 
   private dispatch(

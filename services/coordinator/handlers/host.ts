@@ -5,7 +5,7 @@ import type { Command, Message, Reply, Stored, TransactionEvent } from '../../ke
 import { partitionPrefix } from '../../runtime/cluster/keys.ts';
 import type { Hosted } from '../../runtime/cluster/replica.ts';
 import type { Service } from '../../runtime/cluster/view.ts';
-import type { TermObserver, TermOptions } from '../../runtime/partition/term.ts';
+import type { Requester, TermObserver, TermOptions } from '../../runtime/partition/term.ts';
 import { Events } from '../../runtime/router/events.ts';
 import { ServingTerm } from '../../runtime/router/serving-term.ts';
 import type { ObservedCommand } from '../../runtime/telemetry/observer.ts';
@@ -18,7 +18,7 @@ export interface CoordinatorHostOptions
   readonly service: Service;
   /** How long outcomes are kept, milliseconds. */
   readonly retentionMs: number;
-  observer(partition: number): TermObserver<Command> | undefined;
+  observer(partition: number, describe: (command: Command) => ObservedCommand | undefined): TermObserver<Command> | undefined;
 }
 
 export function hostCoordinator(options: CoordinatorHostOptions): Hosted<CoordinatorServingTerm> {
@@ -29,7 +29,7 @@ export function hostCoordinator(options: CoordinatorHostOptions): Hosted<Coordin
       const kernel = new CoordinatorKernel({ partition, retentionMs });
       const events = new Events<TransactionEvent>((watched) => (kernel.watched = watched));
       const keyPrefix = partitionPrefix(service.name, partition);
-      const observer = options.observer(partition);
+      const observer = options.observer(partition, (command) => describeCommand(command, kernel));
       return new ServingTerm(
         { service: service.name, partition, store, clock, kernel, codec: coordinatorCodec, keyPrefix, tenure, entropy, send, onEnd, queueLimit, observer },
         events,
@@ -38,13 +38,18 @@ export function hostCoordinator(options: CoordinatorHostOptions): Hosted<Coordin
   };
 }
 
-/** What is traced: a transaction's commands, and the answers to its messages under the one that caused them. */
-export function describeCommand(command: Command): ObservedCommand | undefined {
+/** What is traced: a transaction's commands, and the votes, one of which is waited for by its decision's write. */
+function describeCommand(command: Command, kernel: CoordinatorKernel): ObservedCommand | undefined {
   switch (command.type) {
     case 'execute':
     case 'begin':
     case 'commit':
       return { name: command.type, traceparent: command.trace };
+    case 'abort':
+      return { name: 'abort', traceparent: (command.origin as Requester<Reply> | undefined)?.caller?.traceparent };
+    case 'message':
+      if (command.message.type !== 'vote') return undefined;
+      return { name: 'vote', traceparent: kernel.traceOf(command.message.branch.transactionId) };
     default:
       return undefined;
   }

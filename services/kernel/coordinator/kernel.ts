@@ -61,6 +61,11 @@ export class CoordinatorKernel implements Kernel<Command, Stored, Reply, Message
     return this.state.underway.size;
   }
 
+  /** The W3C traceparent that an unfinished transaction was started with. */
+  traceOf(transactionId: string): string | undefined {
+    return this.state.underway.get(transactionId)?.trace;
+  }
+
   recovery(): KeyRange | readonly string[] | undefined {
     return this.recovering.next();
   }

@@ -90,8 +90,10 @@ export function hostKeyValue(options: KeyValueHostOptions): Hosted<KeyValueServi
   };
 }
 
-/** What is traced: messages of sampled transactions. */
+/** What is traced: what may wait for a write, of sampled transactions. */
 export function describeCommand(command: KeyValueCommand): ObservedCommand | undefined {
+  if (command.type === 'local' || command.type === 'resolve')
+    return { name: command.type, traceparent: (command.origin as Requester<KeyValueReply> | undefined)?.caller?.traceparent };
   if (command.type !== 'message' || !('trace' in command.message)) return undefined;
   return { name: command.message.type, traceparent: command.message.trace };
 }

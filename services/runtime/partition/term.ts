@@ -18,6 +18,8 @@ import { Batch, type Release } from './batch.ts';
 export interface Requester<Reply> {
   onReply(reply: Reply): void;
   onFailure(failure: Failure): void;
+  /** On whose behalf; for traces. */
+  readonly caller?: { readonly traceparent: string | undefined };
 }
 
 /** Between a kernel's records and the bytes in the store. */

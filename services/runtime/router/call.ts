@@ -14,6 +14,8 @@ export interface CallLimits {
   readonly signal?: AbortSignal;
   /** Whether the command may change something, so that the text of a timeout must not promise that it did not. */
   readonly changes: boolean;
+  /** For traces. */
+  readonly caller?: { readonly traceparent: string | undefined };
 }
 
 /**
@@ -29,7 +31,7 @@ export function call<Command, Reply>(
   cancel?: (origin: Requester<Reply>) => Command,
 ): Promise<Settled<Reply>> {
   return new Promise((resolve) => {
-    const { clock, deadlineMs, signal, changes } = limits;
+    const { clock, deadlineMs, signal, changes, caller } = limits;
     let open = true;
     const settle = (result: Settled<Reply>): void => {
       if (!open) return;
@@ -41,6 +43,7 @@ export function call<Command, Reply>(
     const origin: Requester<Reply> = {
       onReply: (reply) => settle({ reply }),
       onFailure: (failure) => settle({ failure }),
+      ...(caller && { caller }),
     };
     const giveUp = (failure: Failure): void => {
       if (!open) return;

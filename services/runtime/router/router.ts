@@ -98,7 +98,7 @@ export class Router<Term extends LocalTerm<never>> {
     make: (origin: Requester<Reply>) => NoInfer<Command>,
     options: { readonly priority?: Priority; readonly cancel?: (origin: Requester<Reply>) => NoInfer<Command> } = {},
   ): Promise<Extract<Reply, { readonly type: Type }>> {
-    const limits = { clock: this.clock, deadlineMs: context.deadlineMs, signal: context.signal, changes };
+    const limits = { clock: this.clock, deadlineMs: context.deadlineMs, signal: context.signal, changes, caller: context };
     const settled = await call(term, make, options.priority ?? 'work', limits, options.cancel);
     if ('failure' in settled) throw new FailureError(settled.failure);
     const { reply } = settled;

@@ -27,8 +27,8 @@ export interface LoadReport {
   readonly cpuSeconds: number;
 }
 
-/** Keys of each slot; so many that a key's earlier write is long through. */
-const KEYS_PER_SLOT = 100;
+/** Keys at each participant, the same for every row; they are shared out among the slots. */
+export const KEYS = 10_240;
 const VALUE = Buffer.alloc(100, 'v');
 
 export async function runLoad(options: LoadOptions, onWarm: () => void): Promise<LoadReport> {
@@ -40,9 +40,10 @@ export async function runLoad(options: LoadOptions, onWarm: () => void): Promise
   let measuring = false;
   let stopped = false;
   let stop = (): void => undefined;
+  const keysPerSlot = Math.max(1, Math.floor(KEYS / options.inFlight));
   const slot = async (index: number): Promise<void> => {
     for (let n = 0; !stopped; n++) {
-      const key = `${index}-${n % KEYS_PER_SLOT}`;
+      const key = `${index}-${n % keysPerSlot}`;
       const sentMs = performance.now();
       const outcome = await mesh.execute({
         operations: [put('inventory', 'bench', key, VALUE), put('payments', 'bench', key, VALUE)],

@@ -4,16 +4,17 @@
  */
 
 import { AmbiguousWrite, StoreUnavailable } from '../../services/runtime/store/errors.ts';
-import type {
-  Lease,
-  Range,
-  ScanOptions,
-  ScanResult,
-  Store,
-  Watch,
-  WatchHandlers,
-  WriteBatch,
-  WriteResult,
+import {
+  WRITE_LIMITS,
+  type Lease,
+  type Range,
+  type ScanOptions,
+  type ScanResult,
+  type Store,
+  type Watch,
+  type WatchHandlers,
+  type WriteBatch,
+  type WriteResult,
 } from '../../services/runtime/store/store.ts';
 import type { Machine } from './machine.ts';
 import type { Random } from './random.ts';
@@ -53,6 +54,7 @@ const TIMEOUT_MS = 300;
 
 export class FaultyStore implements Store {
   readonly description = 'simulated';
+  readonly limits = WRITE_LIMITS;
   private readonly world: StoreWorld;
   private readonly machine: Machine;
 

@@ -1,5 +1,5 @@
 import type { Cost, Origin, Output } from '../../kernel/kernel.ts';
-import { WRITE_LIMITS, type Range } from '../store/store.ts';
+import type { Range, WriteLimits } from '../store/store.ts';
 
 /** What leaves a partition once a batch is durable (invariant P1). */
 export type Release<Reply, Message> =
@@ -19,13 +19,18 @@ export class Batch<Command, Stored, Reply, Message> implements Output<Command, S
   /** What the term's observer returned for the commands of this batch. */
   readonly observed: object[] = [];
   stepDownReason: string | undefined;
+  private readonly limits: WriteLimits;
   private bytes = 0;
+
+  constructor(limits: WriteLimits) {
+    this.limits = limits;
+  }
 
   /** Whether a step or seal of this cost still fits. */
   fits(cost: Cost, reserve: Cost): boolean {
     return (
-      this.records.size + this.ranges.length + cost.operations + reserve.operations <= WRITE_LIMITS.operations &&
-      this.bytes + cost.bytes + reserve.bytes <= WRITE_LIMITS.bytes
+      this.records.size + this.ranges.length + cost.operations + reserve.operations <= this.limits.operations &&
+      this.bytes + cost.bytes + reserve.bytes <= this.limits.bytes
     );
   }
 

@@ -152,7 +152,7 @@ export class Term<Command extends object, Stored, Reply, Message> {
     }
     if (this.state !== 'loading') return;
     this.state = 'leading';
-    const batch = new Batch<Command, Stored, Reply, Message>();
+    const batch = new Batch<Command, Stored, Reply, Message>(this.options.store.limits);
     kernel.lead(this.epoch, this.input(), batch);
     this.follows.push(...batch.follows);
     this.running = true;
@@ -273,7 +273,7 @@ export class Term<Command extends object, Stored, Reply, Message> {
     const { kernel, observer } = this.options;
     await this.admitMissing();
     if (this.ended) return undefined;
-    const batch = new Batch<Command, Stored, Reply, Message>();
+    const batch = new Batch<Command, Stored, Reply, Message>(this.options.store.limits);
     const input = this.input();
     let stepped = 0;
     for (const queue of ['follows', 'control', 'work'] as const) {
@@ -303,14 +303,17 @@ export class Term<Command extends object, Stored, Reply, Message> {
     return batch;
   }
 
-  /** Loads the records that the queued commands need and that the kernel does not have. */
+  /**
+   * Loads the records that the next commands need and that the kernel does not have. It looks as far
+   * as a batch of writes may reach; one that gets further ends at the first command that lacks one.
+   */
   private async admitMissing(): Promise<void> {
-    const { kernel, codec } = this.options;
+    const { kernel, codec, store } = this.options;
     let wanted: Set<string> | undefined;
     let looked = 0;
     for (const queue of [this.follows, this.control, this.work]) {
       for (const command of queue) {
-        if (++looked > BATCH_COMMANDS) break;
+        if (++looked > store.limits.operations) break;
         for (const key of kernel.missing(command)) (wanted ??= new Set()).add(key);
       }
     }

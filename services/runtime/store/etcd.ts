@@ -42,6 +42,7 @@ const ASCENDING = { sort_target: 'Key', sort_order: 'None' };
 const DESCENDING = { sort_target: 'Key', sort_order: 'Descend' };
 
 export class EtcdStore implements Store {
+  readonly limits = WRITE_LIMITS;
   readonly description: string;
   readonly #settings: EtcdStoreSettings;
   readonly #connection: EtcdConnection;

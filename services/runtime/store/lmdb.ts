@@ -30,6 +30,7 @@ import {
   type Watch,
   type WatchHandlers,
   type WriteBatch,
+  type WriteLimits,
   type WriteResult,
 } from './store.ts';
 import { validateBatch, validateKey, validateScan } from './validate.ts';
@@ -59,7 +60,11 @@ export async function openLmdbStore(dataDir: string, clock: Clock): Promise<Stor
   return new LmdbStore(await openLmdb(dataDir), clock, dataDir);
 }
 
+/** lmdb itself has no such limits; these bound how long one batch keeps the next one waiting. */
+const LIMITS: WriteLimits = { operations: 1024, compares: 128, bytes: 8 * 2 ** 20 };
+
 class LmdbStore implements Store {
+  readonly limits = LIMITS;
   readonly description: string;
   readonly #environment: LmdbEnvironment;
   readonly #clock: Clock;
@@ -100,7 +105,7 @@ class LmdbStore implements Store {
   write(batch: WriteBatch): Promise<WriteResult> {
     return new Promise((resolve, reject) => {
       this.#requireUsable();
-      validateBatch(batch);
+      validateBatch(batch, LIMITS);
       const write = { batch, alone: needsRest(batch), resolve, reject };
       if (this.#queue.length === 0 && this.#mayStart(write)) this.#start(write);
       else this.#queue.push(write);

@@ -10,6 +10,7 @@ import { scanBoth } from './scan.ts';
 import { SortedMap } from './sorted-map.ts';
 import {
   LEASED_PREFIX,
+  WRITE_LIMITS,
   type Compare,
   type Lease,
   type Range,
@@ -25,6 +26,7 @@ import { validateBatch, validateKey, validateScan } from './validate.ts';
 
 export class MemoryStore implements Store {
   readonly description = 'memory';
+  readonly limits = WRITE_LIMITS;
   readonly #values = new SortedMap<Uint8Array>();
   readonly #live: LiveKeys;
   #revision = 0;

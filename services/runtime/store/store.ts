@@ -9,13 +9,21 @@
 /** The longest key that every engine takes, in bytes of UTF-8. */
 export const MAX_KEY_BYTES = 1500;
 
+/** The most that one {@link WriteBatch} may hold. */
+export interface WriteLimits {
+  /** Puts, deletes and deleted ranges. */
+  readonly operations: number;
+  readonly compares: number;
+  /** UTF-8 bytes of every key named, and bytes of the values: `batchBytes` in validate.ts computes it. */
+  readonly bytes: number;
+}
+
 /**
- * The most that one {@link WriteBatch} may hold, the same on every engine. They are etcd's defaults
- * (128 operations a transaction, 1.5 MiB a request) less room for framing and a cluster's key prefix.
- * `operations` counts puts, deletes and deleted ranges; `compares` counts compares; `bytes` counts the
- * UTF-8 bytes of every key named and the bytes of the values: `batchBytes` in validate.ts computes it.
+ * What every engine takes, and so the most that one atomic change may need, wherever it runs. They are
+ * etcd's defaults (128 operations a transaction, 1.5 MiB a request) less room for framing and a
+ * cluster's key prefix.
  */
-export const WRITE_LIMITS = { operations: 128, compares: 128, bytes: 1_400_000 } as const;
+export const WRITE_LIMITS: WriteLimits = { operations: 128, compares: 128, bytes: 1_400_000 };
 
 /** A record as it stands in the store. */
 export interface Entry {
@@ -70,7 +78,7 @@ export interface Put {
 
 /**
  * All of it or nothing. No key may be named twice: neither put and deleted, nor put or deleted inside
- * a deleted range, nor may deleted ranges overlap. Over {@link WRITE_LIMITS}, or with a key named twice, it is refused before anything happens.
+ * a deleted range, nor may deleted ranges overlap. Over the store's limits, or with a key named twice, it is refused before anything happens.
  */
 export interface WriteBatch {
   readonly compares?: readonly Compare[];
@@ -128,6 +136,8 @@ export const LEASED_PREFIX = 'live/';
 export interface Store {
   /** What it is, for people: "lmdb at /path", "etcd at http://…". */
   readonly description: string;
+  /** What one write may hold here, at least {@link WRITE_LIMITS}. More makes larger batches, nothing else. */
+  readonly limits: WriteLimits;
   /**
    * Linearizable. In the order of the keys asked for; undefined where there is none. This and the
    * other reads reject with {@link StoreUnavailable} or {@link InvalidStoreRequest}.

@@ -3,7 +3,7 @@
  * sent, so that what one engine refuses every engine refuses.
  */
 import { DuplicateKey, InvalidStoreRequest, WriteLimitExceeded } from './errors.ts';
-import { LEASED_PREFIX, MAX_KEY_BYTES, WRITE_LIMITS, type Put, type Range, type ScanOptions, type WriteBatch } from './store.ts';
+import { LEASED_PREFIX, MAX_KEY_BYTES, WRITE_LIMITS, type Put, type Range, type ScanOptions, type WriteBatch, type WriteLimits } from './store.ts';
 import { compareKeys, isEmptyRange, liveRange } from './keys.ts';
 
 /** A UTF-16 code unit takes at most this many bytes of UTF-8. */
@@ -11,7 +11,7 @@ const MAX_BYTES_PER_CODE_UNIT = 3;
 /** A lease shorter than this could not be told from a slow store. */
 export const MIN_LEASE_TTL_MS = 1000;
 
-/** What a batch counts against {@link WRITE_LIMITS}.bytes. */
+/** What a batch counts against the limit on bytes. */
 export function batchBytes(batch: WriteBatch): number {
   let bytes = 0;
   for (const put of batch.puts ?? []) bytes += putBytes(put);
@@ -21,16 +21,16 @@ export function batchBytes(batch: WriteBatch): number {
   return bytes;
 }
 
-/** What one put counts against {@link WRITE_LIMITS}.bytes. */
+/** What one put counts against the limit on bytes. */
 export function putBytes(put: Put): number {
   return Buffer.byteLength(put.key) + put.value.length;
 }
 
-export function validateBatch(batch: WriteBatch): void {
+export function validateBatch(batch: WriteBatch, limits: WriteLimits = WRITE_LIMITS): void {
   const { puts = [], deletes = [], deleteRanges = [], compares = [] } = batch;
   const operations = puts.length + deletes.length + deleteRanges.length;
-  requireAtMost('operations', operations, WRITE_LIMITS.operations);
-  requireAtMost('compares', compares.length, WRITE_LIMITS.compares);
+  requireAtMost('operations', operations, limits.operations);
+  requireAtMost('compares', compares.length, limits.compares);
   let mostBytes = 0;
   for (const put of puts) {
     validateKey(put.key);
@@ -53,7 +53,7 @@ export function validateBatch(batch: WriteBatch): void {
     mostBytes += compare.key.length * MAX_BYTES_PER_CODE_UNIT;
   }
   // Counting UTF-8 bytes costs more than everything above; nearly every batch is far from the limit.
-  if (mostBytes > WRITE_LIMITS.bytes) requireAtMost('bytes', batchBytes(batch), WRITE_LIMITS.bytes);
+  if (mostBytes > limits.bytes) requireAtMost('bytes', batchBytes(batch), limits.bytes);
   if (operations > 1) refuseDuplicates(puts, deletes, deleteRanges);
 }
 
@@ -90,7 +90,7 @@ export function validateTtl(ttlMs: number): void {
   }
 }
 
-function requireAtMost(what: keyof typeof WRITE_LIMITS, actual: number, limit: number): void {
+function requireAtMost(what: keyof WriteLimits, actual: number, limit: number): void {
   if (actual > limit) throw new WriteLimitExceeded(`the write holds ${actual} ${what}, over the limit of ${limit}: split it`);
 }
 

@@ -159,9 +159,7 @@ class OverStream extends PlainCalls {
   override async prepareIgnoringAnswer(branch: Branch, operations: readonly Content[]): Promise<void> {
     const stream = this.stream();
     stream.send([message(branch, { $case: 'prepare', value: prepareRequest(operations) })]);
-    // Handled in order for each transaction, so the answer to what follows says that it is over. The
-    // attempt is so low that nobody can hold it.
-    await stream.ask({ ...branch, attempt: { epoch: 1, counter: 1 } }, { $case: 'abort', value: { traceparent: '' } });
+    await this.handled(branch);
   }
 
   override async prepareFromForeignCluster(branch: Branch, operations: readonly Content[]): Promise<PrepareAnswer> {
@@ -170,12 +168,15 @@ class OverStream extends PlainCalls {
     return grpc.status[await stream.over]!;
   }
 
-  override commit(branch: Branch): Promise<void> {
-    return this.tell(branch, 'commit');
+  override async commit(branch: Branch): Promise<void> {
+    const content = await this.stream().ask(branch, { $case: 'commit', value: { traceparent: '' } });
+    if (content?.$case !== 'acknowledgement') throw new Error(`commit was answered with ${content?.$case}`);
   }
 
-  override abort(branch: Branch): Promise<void> {
-    return this.tell(branch, 'abort');
+  /** Over the stream an abort need not be acknowledged: the coordinator has nothing to remember (T2). */
+  override async abort(branch: Branch): Promise<void> {
+    this.stream().send([message(branch, { $case: 'abort', value: { traceparent: '' } })]);
+    await this.handled(branch);
   }
 
   override mark(lowWaterMark: Attempt): Promise<void> {
@@ -184,9 +185,12 @@ class OverStream extends PlainCalls {
     return Promise.resolve();
   }
 
-  private async tell(branch: Branch, $case: 'commit' | 'abort'): Promise<void> {
-    const content = await this.stream().ask(branch, { $case, value: { traceparent: '' } });
-    if (content?.$case !== 'acknowledgement') throw new Error(`${$case} was answered with ${content?.$case}`);
+  /**
+   * Resolves when all that was said about the transaction is handled: that happens in order, and the
+   * commit of an attempt so low that nobody can hold it is acknowledged.
+   */
+  private handled(branch: Branch): Promise<void> {
+    return this.commit({ ...branch, attempt: { epoch: 1, counter: 1 } });
   }
 
   private stream(): Stream {

@@ -1,6 +1,14 @@
 #!/usr/bin/env -S node --max-semi-space-size=64
 /** `npx txmesh`: runs a server; see server.ts. */
 
-import { runServer } from './server.ts';
+/** The SDK runs on older ones, so that package.json can't demand it. */
+const LEAST_NODE = 26;
 
-process.exitCode = await runServer(process.argv.slice(2), process.env);
+if (Number.parseInt(process.versions.node, 10) < LEAST_NODE) {
+  console.error(`txmesh: a server needs Node ${LEAST_NODE} or newer, and this is ${process.version}`);
+  process.exitCode = 1;
+} else {
+  // What it imports does not load on an older Node.
+  const { runServer } = await import('./server.ts');
+  process.exitCode = await runServer(process.argv.slice(2), process.env);
+}

@@ -163,7 +163,7 @@ test('dependencies are installed when the lock file names another version than i
   expect(existsSync(at('npm-calls'))).toBe(false);
 
   const lock = JSON.parse(readFileSync(at('package-lock.json'), 'utf8'));
-  lock.packages['node_modules/uuid'].version = '99.0.0';
+  lock.packages['node_modules/pino'].version = '99.0.0';
   writeFileSync(at('package-lock.json'), JSON.stringify(lock));
   expect(await start(['start'], env).end).toEqual([0, null]);
   expect(readFileSync(at('npm-calls'), 'utf8')).toMatch(/^ci /);

@@ -130,7 +130,7 @@ function readModule(file: string, source: string, tree: Files): Module {
 function resolve(from: string, specifier: string): string | undefined {
   if (specifier.startsWith('.')) return path.posix.join(path.posix.dirname(from), specifier);
   if (specifier === 'txmesh/client') return 'services/client/index.ts';
-  if (specifier.startsWith('txmesh/')) return `services/client/${specifier.slice('txmesh/'.length)}.ts`;
+  if (specifier.startsWith('txmesh/')) return `services/client/${specifier.slice(specifier.lastIndexOf('/') + 1)}.ts`;
   return undefined;
 }
 

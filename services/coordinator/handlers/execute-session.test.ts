@@ -18,7 +18,7 @@ function setUp() {
   const results: ExecuteResult[] = [];
   const reader = { reads: true, paused: false, drained: (): void => {} };
   let nowMs = Date.now();
-  let take = (_: ExecuteStreamRequest): void => {};
+  let take: (request: ExecuteStreamRequest) => void = () => {};
   let end = (): void => {};
   const clock: Clock = {
     nowMs: () => nowMs,

@@ -1,13 +1,14 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { CoordinatorServiceService as coordinator } from '../../gen/txmesh/coordinator/v1/coordinator.ts';
 import { KeyValueServiceService as keyvalue } from '../../gen/txmesh/keyvalue/v1/keyvalue.ts';
 import { HeuristicOutcome, ParticipantServiceService as participant, Vote, type BranchId, type PrepareRequest } from '../../gen/txmesh/participant/v1/participant.ts';
 import { partitionOf } from '../../kernel/hash.ts';
 import { statusToFailure } from '../../runtime/errors/status.ts';
-import { ABSENT, checkOp, failureOf, newId, putOp, startMesh, type Meshed } from '../../runtime/router/testing/nodes.ts';
+import { ABSENT, checkOp, failureOf, putOp, startMesh, type Meshed } from '../../runtime/router/testing/nodes.ts';
 
 const PARTITIONS = 2;
 let mesh: Meshed;
-let counter = 1000;
+let counter = 0;
 let branch: BranchId;
 let key: string;
 
@@ -16,19 +17,22 @@ beforeAll(async () => {
 });
 afterAll(() => mesh.close());
 
-beforeEach(() => {
-  const transactionId = newId();
-  const coordinatorPartition = partitionOf(transactionId, PARTITIONS);
-  key = `k${++counter}`;
-  const { view } = mesh.nodes[0]!;
-  branch = {
-    clusterId: view.clusterId,
+/** Of a transaction that its coordinator knows and has not decided: what inquires meanwhile hears that it is pending. */
+async function newBranch(): Promise<BranchId> {
+  const { transactionId, attempt } = await mesh.call(coordinator.beginTransaction, { transactionId: '', timeout: undefined, firstTryTime: undefined, mode: 0 });
+  return {
+    clusterId: mesh.nodes[0]!.view.clusterId,
     transactionId,
-    attempt: { epoch: view.leader('coordinator', coordinatorPartition)!.epoch, counter },
-    coordinatorPartition,
+    attempt,
+    coordinatorPartition: partitionOf(transactionId, PARTITIONS),
     participant: 'inventory',
     partition: partitionOf(key, PARTITIONS),
   };
+}
+
+beforeEach(async () => {
+  key = `k${++counter}`;
+  branch = await newBranch();
 });
 
 const prepare = (fields: Partial<PrepareRequest> = {}) =>
@@ -72,7 +76,7 @@ describe('the plain contract', () => {
     await prepare();
     await mesh.call(participant.commit, outcome());
     const checks = [checkOp('inventory', key, ABSENT).operation!];
-    branch = { ...branch, transactionId: newId(), coordinatorPartition: branch.coordinatorPartition, attempt: { ...branch.attempt!, counter: ++counter } };
+    branch = await newBranch();
     const no = await prepare({ operations: checks, readOnly: true });
     expect([no.vote, statusToFailure(no.cause!).reason]).toEqual([Vote.NO, 'PRECONDITION_FAILED']);
   });

@@ -7,6 +7,7 @@ import {
   MemberRecord,
   ServiceRecord,
 } from '../../gen/txmesh/record/v1/cluster_record.ts';
+import { StoreUnusable } from '../store/errors.ts';
 import type { ServiceKind } from './service.ts';
 
 const FORMAT = 1;
@@ -27,7 +28,7 @@ function codec<T extends { format: number }, Plain>(
     decode(bytes) {
       const record = wire.decode(bytes);
       if (record.format !== FORMAT)
-        throw new Error(`${name} has format ${record.format}, this version reads ${FORMAT}: run a newer version`);
+        throw new StoreUnusable(`${name} has format ${record.format}, this version reads ${FORMAT}: run a newer version`);
       return fromWire(record);
     },
   };

@@ -34,5 +34,5 @@ await trace.getTracer('program').startActiveSpan('checkout', async (span) => {
   console.log(span.spanContext().traceId);
   span.end();
 });
-await mesh.close();
+mesh.close();
 await sdk.shutdown();

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CoordinatorRecord } from '../gen/txmesh/record/v1/coordinator_record.ts';
-import { branch, Harness, idAt, votes } from '../kernel/coordinator/harness.ts';
+import { branch, Harness, idAt, votes } from '../kernel/coordinator/testing/harness.ts';
 import { CAUSE_BYTES, trimCause } from '../kernel/coordinator/records.ts';
 import { MAX_BRANCHES, type Stored } from '../kernel/coordinator/types.ts';
 import { REASONS, type Reason } from '../kernel/failure.ts';

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { ConflictDetail } from '../gen/txmesh/keyvalue/v1/keyvalue.ts';
 import { ParticipantRecord } from '../gen/txmesh/record/v1/participant_record.ts';
 import { effectOf } from '../kernel/keyvalue/effect.ts';
-import { branch, check, Harness, id, put, remove } from '../kernel/participant/harness.ts';
+import { branch, check, Harness, id, put, remove } from '../kernel/participant/testing/harness.ts';
 import { describeConflict } from './codec-keyvalue.ts';
 import { decodeRecord, encodeRecord, type KeyValuePartitionRecord, UnreadableRecord } from './codec.ts';
 

@@ -9,7 +9,7 @@ export interface Report {
   readonly skipped: readonly { readonly name: string; readonly reason: string }[];
 }
 
-/** Writes a {@link Report} as JSON to the file that TXMESH_TEST_REPORT names. */
+/** Writes a {@link Report} as JSON to the file that TEST_REPORT_FILE names. */
 export default class ReportWriter implements Reporter {
   private isFiltered = false;
 
@@ -38,7 +38,7 @@ export default class ReportWriter implements Reporter {
       }
     }
     const report: Report = { passed, failed, skipped };
-    writeFileSync(process.env['TXMESH_TEST_REPORT']!, JSON.stringify(report));
+    writeFileSync(process.env['TEST_REPORT_FILE']!, JSON.stringify(report));
   }
 }
 

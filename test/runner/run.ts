@@ -109,7 +109,7 @@ async function vitest(project: string, args: readonly string[]): Promise<Report>
     const reporters = ['--reporter=default', `--reporter=${path.join(ROOT, 'test/runner/reporter.ts')}`];
     const script = path.join(ROOT, 'node_modules/vitest/vitest.mjs');
     const command = [script, 'run', '--project', project, '--passWithNoTests', ...reporters, ...args];
-    const code = await run(process.execPath, command, { TXMESH_TEST_REPORT: file });
+    const code = await run(process.execPath, command, { TEST_REPORT_FILE: file });
     const report: Report = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { passed: 0, failed: 1, skipped: [] };
     return code === 0 || report.failed > 0 ? report : { ...report, failed: 1 };
   } finally {

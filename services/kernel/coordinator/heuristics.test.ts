@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { BranchId, Heuristic } from '../messages.ts';
-import { branch, Harness, idAt, START_MS, votes } from './harness.ts';
+import { branch, Harness, idAt, START_MS, votes } from './testing/harness.ts';
 
 const ID = idAt(START_MS, 1);
 const TWO = [branch('inventory'), branch('payments')];

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { acknowledge, branch, Harness, idAt, START_MS, votes } from './harness.ts';
+import { acknowledge, branch, Harness, idAt, START_MS, votes } from './testing/harness.ts';
 
 const ID = idAt(START_MS, 1);
 const ONE = [branch('inventory')];

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ToCoordinator, ToParticipant } from '../messages.ts';
-import { branch, Harness, idAt } from './harness.ts';
+import { branch, Harness, idAt } from './testing/harness.ts';
 import type { Reply } from './types.ts';
 
 type Action =

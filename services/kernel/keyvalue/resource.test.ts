@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { branch, check, Harness, put, remove, text } from '../participant/harness.ts';
+import { branch, check, Harness, put, remove, text } from '../participant/testing/harness.ts';
 import type { ParticipantReply } from '../participant/types.ts';
 import { routingKeyOf } from './routing.ts';
 import type { Conflict, KeyEntry, KeyValueTypes } from './types.ts';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { branch, Harness, put, remove, text } from '../participant/harness.ts';
+import { branch, Harness, put, remove, text } from '../participant/testing/harness.ts';
 import type { KeyEntry } from './types.ts';
 
 const RETENTION_MS = 5000;

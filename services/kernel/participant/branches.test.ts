@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { branch, check, Harness, id, put, remove } from './harness.ts';
+import { branch, check, Harness, id, put, remove } from './testing/harness.ts';
 
 const yes = { type: 'vote', vote: 'yes' };
 const no = (reason: string): object => ({ type: 'vote', vote: 'no', cause: { reason } });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { branch, check, Harness, id, put } from './harness.ts';
+import { branch, check, Harness, id, put } from './testing/harness.ts';
 
 const failed = (reason: string): object => ({ type: 'failure', failure: { reason } });
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { branch, Harness, put, text } from './harness.ts';
+import { branch, Harness, put, text } from './testing/harness.ts';
 
 test('K5 a linearizable read of a key under a prepared lock waits for the outcome', () => {
   const h = new Harness();

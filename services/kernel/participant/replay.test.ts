@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { branch, check, Harness, id, put, remove } from './harness.ts';
+import { branch, check, Harness, id, put, remove } from './testing/harness.ts';
 import type { KeyValueOperation, Precondition } from '../keyvalue/types.ts';
 
 const RUNS = 150;

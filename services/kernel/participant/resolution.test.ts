@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { branch, Harness, id, put } from './harness.ts';
+import { branch, Harness, id, put } from './testing/harness.ts';
 
 const inquiries = (h: Harness): number => h.sent().filter(({ type }) => type === 'inquire').length;
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { BranchId } from '../messages.ts';
 import type { KeyValueOperation } from '../keyvalue/types.ts';
 import type { ParticipantReply } from './types.ts';
-import { branch, Harness, put, remove, text } from './harness.ts';
+import { branch, Harness, put, remove, text } from './testing/harness.ts';
 
 const begun = branch(1, 10);
 const preparing = branch(1, 20);

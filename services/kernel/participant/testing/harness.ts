@@ -4,9 +4,9 @@
  * memory (invariant P3).
  */
 
-import type { Origin, Output, StepInput } from '../kernel.ts';
-import type { BranchId, Prepare, ToCoordinator, ToParticipant } from '../messages.ts';
-import { KeyValueResource } from '../keyvalue/resource.ts';
+import type { Origin, Output, StepInput } from '../../kernel.ts';
+import type { BranchId, Prepare, ToCoordinator, ToParticipant } from '../../messages.ts';
+import { KeyValueResource } from '../../keyvalue/resource.ts';
 import {
   DEFAULT_KEY_VALUE_SETTINGS,
   type KeyEntry,
@@ -16,9 +16,9 @@ import {
   type KeyValueTypes,
   type Precondition,
   type PutOperation,
-} from '../keyvalue/types.ts';
-import type { ParticipantBug } from './bugs.ts';
-import { ParticipantKernel } from './kernel.ts';
+} from '../../keyvalue/types.ts';
+import type { ParticipantBug } from '../bugs.ts';
+import { ParticipantKernel } from '../kernel.ts';
 import {
   type CommandOf,
   DEFAULT_SETTINGS,
@@ -27,7 +27,7 @@ import {
   type ParticipantRecord,
   type ParticipantReply,
   type ParticipantSettings,
-} from './types.ts';
+} from '../types.ts';
 
 type T = KeyValueTypes;
 type Command = ParticipantCommand<T>;

@@ -1,12 +1,12 @@
 /** For tests: runs the coordinator's kernel on a map instead of a store, one batch at a time. */
 
-import type { Attempt } from '../attempt.ts';
-import type { Failure } from '../failure.ts';
-import type { Output } from '../kernel.ts';
-import type { BranchId, ToCoordinator, ToParticipant } from '../messages.ts';
-import type { CoordinatorBug } from './bugs.ts';
-import { CoordinatorKernel } from './kernel.ts';
-import type { BranchRequest, Command, CoordinatorSettings, Message, Reply, Stored, TransactionEvent } from './types.ts';
+import type { Attempt } from '../../attempt.ts';
+import type { Failure } from '../../failure.ts';
+import type { Output } from '../../kernel.ts';
+import type { BranchId, ToCoordinator, ToParticipant } from '../../messages.ts';
+import type { CoordinatorBug } from '../bugs.ts';
+import { CoordinatorKernel } from '../kernel.ts';
+import type { BranchRequest, Command, CoordinatorSettings, Message, Reply, Stored, TransactionEvent } from '../types.ts';
 
 /** 2026-01-01. */
 export const START_MS = 1_767_225_600_000;

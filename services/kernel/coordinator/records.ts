@@ -25,9 +25,10 @@ export function trimCause(cause: Failure): Failure {
   };
 }
 
-export function recordBranch(branch: Branch): BranchRecord {
+/** Of a commit it is kept what recovery needs, who has to be told; of an abort what was asked for. */
+function recordBranch(branch: Branch, outcome: 'commit' | 'abort'): BranchRecord {
   const { participant, partition } = branch.id;
-  const readOnly = !branch.holds;
+  const readOnly = outcome === 'commit' ? !branch.holds : branch.readOnly;
   return branch.heuristic === undefined
     ? { participant, partition, readOnly }
     : { participant, partition, readOnly, heuristic: branch.heuristic };
@@ -47,7 +48,7 @@ export function recordOutcome(
     outcome,
     attempt,
     fingerprint,
-    branches: branches.map(recordBranch),
+    branches: branches.map((branch) => recordBranch(branch, outcome)),
     ...(cause !== undefined && { cause: trimCause(cause) }),
     decideMs,
     mixed: branches.some((branch) => branch.heuristic === forced),

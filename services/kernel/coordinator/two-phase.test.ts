@@ -41,6 +41,14 @@ describe('two-phase commit', () => {
     expect(mesh.step({ type: 'get', transactionId: ID })).toMatchObject({ transaction: { state: 'ABORTED', cause } });
   });
 
+  it('shows of an aborted transaction which branches were to write', () => {
+    const mesh = new Harness();
+    mesh.execute(ID, [...TWO, branch('audit', 0, true)]);
+    mesh.receive(votes.no(mesh.take()[0]!.branch));
+    const shown = mesh.step({ type: 'get', transactionId: ID });
+    expect(shown).toMatchObject({ transaction: { branches: [{ readOnly: false }, { readOnly: false }, { participant: 'audit', readOnly: true }] } });
+  });
+
   it('never sends an abort twice: a branch that missed it inquires (T3)', () => {
     const mesh = new Harness();
     mesh.execute(ID, TWO);

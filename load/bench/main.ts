@@ -151,7 +151,7 @@ async function main(): Promise<void> {
   if (options.json !== undefined) statSync(join(options.json, '..'));
   await limits(new Set(wanted.map(({ store }) => store)));
   console.log(
-    `\nEvery row: 1 partition of each service, retention ${RETENTION}, ${SECONDS} s after ${WARM_UP_SECONDS} s of warm-up, 100-byte values, no contention.\n` +
+    `\nEvery row: 1 partition of each service, retention ${RETENTION}, ${SECONDS} s after ${WARM_UP_SECONDS} s of warm-up, 100-byte values under 10,240 keys, no contention.\n` +
       'embedded: all services in one process on lmdb. etcd: coordinator and each participant a process of its own,\n' +
       'one etcd with its default flags. CPU is of servers and client together, without etcd. RSS is of the servers.\n',
   );

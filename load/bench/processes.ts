@@ -25,8 +25,12 @@ function launch(name: string, args: readonly string[], environment: Record<strin
 /** The next message of a child, or its end as an error. */
 function message<T>(child: ChildProcess, what: string): Promise<T> {
   return new Promise((resolve, reject) => {
-    child.once('message', (value) => resolve(value as T));
-    child.once('exit', (code) => reject(new Error(`${what} ended with ${code}`)));
+    const ended = (code: number | null): void => reject(new Error(`${what} ended with ${code}`));
+    child.once('exit', ended);
+    child.once('message', (value) => {
+      child.off('exit', ended);
+      resolve(value as T);
+    });
   });
 }
 

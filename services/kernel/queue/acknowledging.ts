@@ -4,8 +4,10 @@ import type { Failure } from '../failure.ts';
 import type { Cost, Origin } from '../kernel.ts';
 import { GROUP_BYTES, POSITION_BYTES } from './ack-log.ts';
 import { ackExpired, ackStaged, detached, subscriptionNotFound } from './failures.ts';
-import type { QueueContext, QueueState } from './state.ts';
-import { DeadlineGroup, type Subscription } from './subscription.ts';
+import type { QueuePartition } from './partition.ts';
+import type { QueueContext } from './state.ts';
+import { DeadlineGroup } from './deliveries.ts';
+import type { Subscription } from './subscription.ts';
 import type { DeliveryTag, QueueRequest, SettleFailure } from './types.ts';
 
 type RequestOf<Type extends QueueRequest['type']> = Extract<QueueRequest, { readonly type: Type }>;
@@ -14,11 +16,11 @@ type RequestOf<Type extends QueueRequest['type']> = Extract<QueueRequest, { read
 const REMEMBERED = 16_384;
 
 export class Acknowledging {
-  private readonly state: QueueState;
+  private readonly state: QueuePartition;
   /** Of exactly-once deliveries: the delivery under which a message was acknowledged. */
   private readonly recent = new Map<string, number>();
 
-  constructor(state: QueueState) {
+  constructor(state: QueuePartition) {
     this.state = state;
   }
 

@@ -29,10 +29,10 @@ import {
   topicLock,
 } from './keys.ts';
 import { createSnapshot, createSubscription, createTopic } from './objects.ts';
-import type { QueueState } from './state.ts';
+import type { QueuePartition } from './partition.ts';
 import type { Subscription } from './subscription.ts';
 import type { Snapshot, Topic } from './topic.ts';
-import { LIMITS, type ConfigureOperation, type SeekTarget, type SubscriptionConfig } from './types.ts';
+import { LIMITS, type ConfigureOperation, type ConfigureWrite, type SeekTarget, type SubscriptionConfig } from './types.ts';
 
 /** A configuration with filter and names; two cursors; ranges of blocks, segments, messages and ids. */
 const CONFIGURE_BYTES = 12_000;
@@ -42,20 +42,21 @@ export const CONFIGURE_COST: Cost = { operations: 8, bytes: CONFIGURE_BYTES + LI
 const exclusive = (name: string): LockWish => ({ name, exclusive: true });
 const shared = (name: string): LockWish => ({ name, exclusive: false });
 
-export function configureLocks(operation: ConfigureOperation): LockWish[] {
+export function configureLocks(operation: ConfigureOperation | ConfigureWrite, state: QueuePartition): LockWish[] {
   switch (operation.type) {
     case 'createTopic':
-    case 'updateTopic':
+    case 'putTopic':
       return [exclusive(topicLock(operation.config.name))];
+    case 'updateTopic':
     case 'deleteTopic':
     case 'purgeTopic':
       return [exclusive(topicLock(operation.name))];
     case 'createSubscription':
+    case 'putSubscription':
+      return subscriptionLocks(operation.config);
     case 'updateSubscription': {
-      const { name, topic, deadLetter } = operation.config;
-      const wishes = [exclusive(subscriptionLock(name)), shared(topicLock(topic))];
-      if (deadLetter !== undefined && deadLetter.topic !== topic) wishes.push(shared(topicLock(deadLetter.topic)));
-      return wishes;
+      const config = state.subscriptions.get(operation.name)?.config;
+      return config === undefined ? [exclusive(subscriptionLock(operation.name))] : subscriptionLocks({ ...config, ...operation.changes });
     }
     case 'deleteSubscription':
     case 'detachSubscription':
@@ -74,8 +75,40 @@ export function configureLocks(operation: ConfigureOperation): LockWish[] {
   }
 }
 
-/** Why it can't be done; undefined: it can. */
-export function configureRefusal(operation: ConfigureOperation, state: QueueState): Failure | undefined {
+function subscriptionLocks({ name, topic, deadLetter }: SubscriptionConfig): LockWish[] {
+  const wishes = [exclusive(subscriptionLock(name)), shared(topicLock(topic))];
+  if (deadLetter !== undefined && deadLetter.topic !== topic) wishes.push(shared(topicLock(deadLetter.topic)));
+  return wishes;
+}
+
+/** What a commit will do, or why it can't be done. */
+export function decideConfigure(operation: ConfigureOperation, state: QueuePartition): ConfigureWrite | Failure {
+  switch (operation.type) {
+    case 'updateTopic': {
+      const { name, version, changes } = operation;
+      const config = state.topics.get(name)?.config;
+      if (config === undefined) return topicNotFound(name);
+      if (version !== 0 && version !== config.version) return wrongVersion('topic', name, config.version, version);
+      const changed = { ...config, ...changes, version: config.version + 1 };
+      if (changed.acknowledgedAgeMs > changed.maxAgeMs) return invalid('retention.acknowledged_age', 'must not be longer than max_age');
+      return { type: 'putTopic', config: changed };
+    }
+    case 'updateSubscription': {
+      const { name, version, changes } = operation;
+      const subscription = state.subscriptions.get(name);
+      if (subscription === undefined) return subscriptionNotFound(name);
+      const { config, topic } = subscription;
+      if (topic === undefined) return detached(name);
+      if (version !== 0 && version !== config.version) return wrongVersion('subscription', name, config.version, version);
+      const changed = { ...config, ...changes, version: config.version + 1 };
+      return deadLetterRefusal(changed, topic, state) ?? { type: 'putSubscription', config: changed };
+    }
+    default:
+      return refusalOf(operation, state) ?? operation;
+  }
+}
+
+function refusalOf(operation: Exclude<ConfigureWrite, { readonly type: 'putTopic' | 'putSubscription' }>, state: QueuePartition): Failure | undefined {
   const { topics, subscriptions, snapshots } = state;
   switch (operation.type) {
     case 'createTopic': {
@@ -84,12 +117,6 @@ export function configureRefusal(operation: ConfigureOperation, state: QueueStat
       // Its keys are in ranges that this batch removes.
       if (state.deleted.has(name)) return justDeleted(name);
       return topics.size >= LIMITS.topics ? limitReached('topics', LIMITS.topics) : undefined;
-    }
-    case 'updateTopic': {
-      const { name, version } = operation.config;
-      const topic = topics.get(name);
-      if (topic === undefined) return topicNotFound(name);
-      return topic.config.version === version - 1 ? undefined : wrongVersion('topic', name, topic.config.version, version - 1);
     }
     case 'deleteTopic':
       return deleteRefusal(operation.name, state);
@@ -101,16 +128,7 @@ export function configureRefusal(operation: ConfigureOperation, state: QueueStat
       const topic = topics.get(config.topic);
       if (topic === undefined) return topicNotFound(config.topic);
       if (subscriptions.size >= LIMITS.subscriptions) return limitReached('subscriptions', LIMITS.subscriptions);
-      if (topic.holders >= LIMITS.topicHolders) return limitReached(`subscriptions and snapshots of topic "${config.topic}"`, LIMITS.topicHolders);
-      return deadLetterRefusal(config, topic, state);
-    }
-    case 'updateSubscription': {
-      const { config } = operation;
-      const subscription = subscriptions.get(config.name);
-      if (subscription === undefined) return subscriptionNotFound(config.name);
-      const { version } = subscription.config;
-      if (version !== config.version - 1) return wrongVersion('subscription', config.name, version, config.version - 1);
-      return subscription.topic === undefined ? detached(config.name) : deadLetterRefusal(config, subscription.topic, state);
+      return holdersRefusal(topic) ?? deadLetterRefusal(config, topic, state);
     }
     case 'deleteSubscription':
       return subscriptions.has(operation.name) ? undefined : subscriptionNotFound(operation.name);
@@ -126,9 +144,7 @@ export function configureRefusal(operation: ConfigureOperation, state: QueueStat
       if (topic.config.name !== topicName) return subscriptionNotFound(subscription);
       if (!topic.isDurable) return memoryTopic(`no snapshot can be made of subscription "${subscription}"`);
       if (snapshots.size >= LIMITS.snapshots) return limitReached('snapshots', LIMITS.snapshots);
-      return topic.holders >= LIMITS.topicHolders
-        ? limitReached(`subscriptions and snapshots of topic "${topicName}"`, LIMITS.topicHolders)
-        : undefined;
+      return holdersRefusal(topic);
     }
     case 'deleteSnapshot':
       return snapshots.has(operation.name) ? undefined : snapshotNotFound(operation.name);
@@ -136,19 +152,19 @@ export function configureRefusal(operation: ConfigureOperation, state: QueueStat
 }
 
 /** What may hold a configuration up between prepare and commit is pinned. */
-export function holdConfigure(operation: ConfigureOperation, state: QueueState, by: 1 | -1): void {
+export function holdConfigure(operation: ConfigureWrite, state: QueuePartition, by: 1 | -1): void {
   if (operation.type !== 'seek' || operation.target.type !== 'snapshot') return;
   const snapshot = state.snapshots.get(operation.target.snapshot);
   if (snapshot !== undefined) snapshot.pins += by;
 }
 
-export function applyConfigure(operation: ConfigureOperation, revision: number, state: QueueState): void {
+export function applyConfigure(operation: ConfigureWrite, revision: number, state: QueuePartition): void {
   const { topics, subscriptions, snapshots, out } = state;
   switch (operation.type) {
     case 'createTopic':
       createTopic(state, operation.config, revision);
       return;
-    case 'updateTopic': {
+    case 'putTopic': {
       const topic = topics.get(operation.config.name);
       if (topic === undefined) return;
       topic.config = operation.config;
@@ -166,7 +182,7 @@ export function applyConfigure(operation: ConfigureOperation, revision: number, 
     case 'createSubscription':
       createSubscription(state, operation.config, revision);
       return;
-    case 'updateSubscription': {
+    case 'putSubscription': {
       const subscription = subscriptions.get(operation.config.name);
       if (subscription === undefined) return;
       const modeChanged = subscription.config.ageingStepMs !== operation.config.ageingStepMs;
@@ -203,7 +219,7 @@ export function applyConfigure(operation: ConfigureOperation, revision: number, 
   }
 }
 
-export function deleteSnapshot(snapshot: Snapshot, state: QueueState): void {
+export function deleteSnapshot(snapshot: Snapshot, state: QueuePartition): void {
   const { name, topic: topicName } = snapshot.config;
   state.snapshots.delete(name);
   state.timers.cancel(snapshot);
@@ -214,13 +230,22 @@ export function deleteSnapshot(snapshot: Snapshot, state: QueueState): void {
   topic?.recount();
 }
 
-function attached(name: string, { subscriptions }: QueueState): { readonly failure?: Failure; readonly topic?: Topic } {
+function attached(name: string, { subscriptions }: QueuePartition): { readonly failure?: Failure; readonly topic?: Topic } {
   const subscription = subscriptions.get(name);
   if (subscription === undefined) return { failure: subscriptionNotFound(name) };
   return subscription.topic === undefined ? { failure: detached(name) } : { topic: subscription.topic };
 }
 
-function deleteRefusal(name: string, { topics, subscriptions }: QueueState): Failure | undefined {
+function holdersRefusal({ holders, config }: Topic): Failure | undefined {
+  if (holders < LIMITS.topicHolders) return undefined;
+  return limitReached(`subscriptions and snapshots of topic "${config.name}"`, LIMITS.topicHolders);
+}
+
+function invalid(field: string, description: string): Failure {
+  return { reason: 'INVALID_FIELD', message: `${field} ${description}`, violations: [{ field, description }] };
+}
+
+function deleteRefusal(name: string, { topics, subscriptions }: QueuePartition): Failure | undefined {
   const topic = topics.get(name);
   if (topic === undefined) return topicNotFound(name);
   for (const { config } of topic.snapshots) return topicInUse(name, `snapshot "${config.name}"`);
@@ -233,7 +258,7 @@ function deleteRefusal(name: string, { topics, subscriptions }: QueueState): Fai
   return undefined;
 }
 
-function deadLetterRefusal({ deadLetter }: SubscriptionConfig, topic: Topic, { topics }: QueueState): Failure | undefined {
+function deadLetterRefusal({ deadLetter }: SubscriptionConfig, topic: Topic, { topics }: QueuePartition): Failure | undefined {
   if (deadLetter === undefined) return undefined;
   const target = topics.get(deadLetter.topic);
   if (target === undefined) return topicNotFound(deadLetter.topic);
@@ -246,7 +271,7 @@ function justDeleted(name: string): Failure {
   return { reason: 'LOCK_CONFLICT', message: `topic "${name}" was deleted this moment; try again`, metadata: { topic: name }, retryAfterMs: 10 };
 }
 
-function seekRefusal(name: string, target: SeekTarget, state: QueueState): Failure | undefined {
+function seekRefusal(name: string, target: SeekTarget, state: QueuePartition): Failure | undefined {
   const { failure, topic } = attached(name, state);
   if (topic === undefined || target.type !== 'snapshot') return failure;
   const snapshot = state.snapshots.get(target.snapshot);
@@ -255,7 +280,7 @@ function seekRefusal(name: string, target: SeekTarget, state: QueueState): Failu
 }
 
 /** The subscription is no more: its backlog, its cursor, whoever waits at it. */
-function release(subscription: Subscription, state: QueueState): void {
+function release(subscription: Subscription, state: QueuePartition): void {
   subscription.restart();
   subscription.closed = true;
   state.woken.add(subscription);
@@ -266,7 +291,7 @@ function release(subscription: Subscription, state: QueueState): void {
   subscription.topic?.recount();
 }
 
-function removeMessages(topic: Topic, state: QueueState): void {
+function removeMessages(topic: Topic, state: QueuePartition): void {
   const { segments, config } = topic;
   const { first } = segments;
   if (first !== undefined && topic.isDurable) {
@@ -282,7 +307,7 @@ function removeMessages(topic: Topic, state: QueueState): void {
   segments.clear();
 }
 
-function deleteTopic(name: string, state: QueueState): void {
+function deleteTopic(name: string, state: QueuePartition): void {
   const topic = state.topics.get(name);
   if (topic === undefined) return;
   removeMessages(topic, state);
@@ -295,7 +320,7 @@ function deleteTopic(name: string, state: QueueState): void {
   topic.deduplication.clear(state.out);
 }
 
-function purgeTopic(topic: Topic, state: QueueState): void {
+function purgeTopic(topic: Topic, state: QueuePartition): void {
   removeMessages(topic, state);
   topic.raiseGone();
   for (const set of topic.sets()) set.acknowledged.raise(topic.next - 1);
@@ -305,7 +330,7 @@ function purgeTopic(topic: Topic, state: QueueState): void {
   if (topic.isDurable) state.out.put(topicKey(topic.config.name), { type: 'topic', config: topic.config, nextPosition: topic.next });
 }
 
-function seek(name: string, target: SeekTarget, revision: number, state: QueueState): void {
+function seek(name: string, target: SeekTarget, revision: number, state: QueuePartition): void {
   const subscription = state.subscriptions.get(name);
   const topic = subscription?.topic;
   if (subscription === undefined || topic === undefined) return;

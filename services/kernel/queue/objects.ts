@@ -3,7 +3,7 @@
 import { snapshotKey, subscriptionKey, topicKey } from './keys.ts';
 import type { AckSet } from './ack-set.ts';
 import { PositionSet } from './positions.ts';
-import type { QueueState } from './state.ts';
+import type { QueuePartition } from './partition.ts';
 import { Subscription } from './subscription.ts';
 import { Topic, type Snapshot } from './topic.ts';
 import { LIMITS, type SnapshotConfig, type SubscriptionConfig, type TopicConfig } from './types.ts';
@@ -15,7 +15,7 @@ export const topicOwner = (name: string): string => `t/${name}`;
 export const subscriptionOwner = (name: string): string => `s/${name}`;
 export const snapshotOwner = (name: string): string => `n/${name}`;
 
-export function createTopic(state: QueueState, config: TopicConfig, generation: number): Topic {
+export function createTopic(state: QueuePartition, config: TopicConfig, generation: number): Topic {
   const { name, storage } = config;
   const gone = state.log.create(topicOwner(name), generation, 0, storage === 'disk' ? state.out : undefined);
   const topic = addTopic(state, config, gone);
@@ -23,13 +23,13 @@ export function createTopic(state: QueueState, config: TopicConfig, generation: 
   return topic;
 }
 
-export function addTopic(state: QueueState, config: TopicConfig, gone: AckSet): Topic {
+export function addTopic(state: QueuePartition, config: TopicConfig, gone: AckSet): Topic {
   const topic = new Topic(state, config, gone);
   state.topics.set(config.name, topic);
   return topic;
 }
 
-export function createSubscription(state: QueueState, config: SubscriptionConfig, generation: number): void {
+export function createSubscription(state: QueuePartition, config: SubscriptionConfig, generation: number): void {
   const { name, startFrom } = config;
   const topic = config.state === 'active' ? state.topics.get(config.topic) : undefined;
   // Who has to acknowledge changes between one segment and the next.
@@ -43,7 +43,7 @@ export function createSubscription(state: QueueState, config: SubscriptionConfig
   subscription.restart();
 }
 
-export function addSubscription(state: QueueState, config: SubscriptionConfig, topic: Topic | undefined, set: AckSet): Subscription {
+export function addSubscription(state: QueuePartition, config: SubscriptionConfig, topic: Topic | undefined, set: AckSet): Subscription {
   if (config.exactlyOnce) set.delivered ??= new PositionSet(set.acknowledged.floor);
   else set.delivered = undefined;
   const subscription = new Subscription(state, config, topic, set);
@@ -52,7 +52,7 @@ export function addSubscription(state: QueueState, config: SubscriptionConfig, t
   return subscription;
 }
 
-export function createSnapshot(state: QueueState, config: SnapshotConfig, generation: number): void {
+export function createSnapshot(state: QueuePartition, config: SnapshotConfig, generation: number): void {
   const subscription = state.subscriptions.get(config.subscription);
   const topic = state.topics.get(config.topic);
   if (subscription === undefined || topic === undefined) return;
@@ -67,7 +67,7 @@ export function createSnapshot(state: QueueState, config: SnapshotConfig, genera
   topic.recount();
 }
 
-export function addSnapshot(state: QueueState, config: SnapshotConfig, topic: Topic, set: AckSet): void {
+export function addSnapshot(state: QueuePartition, config: SnapshotConfig, topic: Topic, set: AckSet): void {
   set.delivered = undefined;
   const snapshot: Snapshot = {
     config,

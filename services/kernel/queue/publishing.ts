@@ -10,7 +10,8 @@ import { GROUP_BYTES, POSITION_BYTES } from './ack-log.ts';
 import { keyHeld, memoryFull, tooManyIds, tooManyWait, topicFull, topicNotFound } from './failures.ts';
 import { orderLock } from './keys.ts';
 import { Fifo } from './positions.ts';
-import type { Due, QueueContext, QueueState } from './state.ts';
+import type { QueuePartition } from './partition.ts';
+import type { Due, QueueContext } from './state.ts';
 import type { Topic } from './topic.ts';
 import { LIMITS, type NewMessage, type QueueRequest } from './types.ts';
 
@@ -39,7 +40,7 @@ class Publication implements Due {
     this.owner = owner;
     this.request = request;
     this.origin = origin;
-    this.positions = new Array<number>(request.messages.length).fill(0);
+    this.positions = Array.from(request.messages, () => 0);
   }
 
   ring(): void {
@@ -62,7 +63,7 @@ interface HeldKey {
 }
 
 export class Publishing {
-  private readonly state: QueueState;
+  private readonly state: QueuePartition;
   private readonly held = new Map<string, HeldKey>();
   /** Publications with messages that wait, by whoever asked. */
   private readonly blocked = new Set<Publication>();
@@ -70,7 +71,7 @@ export class Publishing {
   /** Answers that are given when the batch ends. */
   private done: Publication[] = [];
 
-  constructor(state: QueueState) {
+  constructor(state: QueuePartition) {
     this.state = state;
   }
 
@@ -290,14 +291,14 @@ export function findDuplicate(topic: Topic, message: NewMessage, nowMs: number):
   return topic.deduplication.find(deduplicationName(message), topic.config.deduplicationWindowMs, nowMs);
 }
 
-export function appendMessage(topic: Topic, message: NewMessage, { nowMs }: QueueState, out: QueueContext['out']): number {
+export function appendMessage(topic: Topic, message: NewMessage, { nowMs }: QueuePartition, out: QueueContext['out']): number {
   const position = topic.append(message);
   if (message.deduplicationId !== '') topic.deduplication.add(deduplicationName(message), position, nowMs, out);
   return position;
 }
 
 /** Whether there is room for one more message; where the topic says so, the oldest make it. */
-export function makeRoom(topic: Topic, bytes: number, state: QueueState): Failure | undefined {
+export function makeRoom(topic: Topic, bytes: number, state: QueuePartition): Failure | undefined {
   const { config } = topic;
   if (!topic.isDurable && state.memoryBytes + bytes > state.settings.memoryBytes) return memoryFull(state.settings.memoryBytes);
   // Nobody to keep it for.

@@ -6,17 +6,43 @@
 
 import type { Failure } from '../failure.ts';
 import type { Origin } from '../kernel.ts';
+import type { AckSet } from './ack-set.ts';
+import { DeadlineGroup, type Delivery } from './deliveries.ts';
 import { payloadKey } from './keys.ts';
 import { Fifo } from './positions.ts';
+import type { Rate } from './rates.ts';
 import type { Due, QueueContext, QueueState } from './state.ts';
-import { DeadlineGroup, type Subscription } from './subscription.ts';
-import type { DeliveredMessage, QueueRequest } from './types.ts';
+import type { Topic } from './topic.ts';
+import type { DeliveredMessage, QueueRequest, SubscriptionConfig } from './types.ts';
 
 type PullRequest = Extract<QueueRequest, { readonly type: 'pull' }>;
 
 /** What is loaded at a time where messages are not in memory. */
 const LOAD_SEGMENTS = 64;
 const LOAD_BYTES = 4 * 1024 * 1024;
+
+/** A subscription as those see it who wait at it. */
+export interface PullSource {
+  readonly config: SubscriptionConfig;
+  readonly topic: Topic | undefined;
+  readonly set: AckSet;
+  readonly delivered: Rate;
+  readonly isFull: boolean;
+  /** There may be more than one batch has looked at. */
+  readonly isExhausted: boolean;
+  /** Messages up to here may be some that the filter does not want. */
+  readonly unfilteredThrough: number;
+  matches(encoded: Uint8Array): boolean;
+  wake(): void;
+  /** A batch begins. */
+  refill(): void;
+  peek(): number | undefined;
+  take(position: number, group: DeadlineGroup, deadlineMs: number, bytes: number): Delivery;
+  skip(position: number): void;
+  putBack(): void;
+  schedule(): void;
+  onDeadline(group: DeadlineGroup): void;
+}
 
 export class Pull implements Due {
   readonly origin: Origin;
@@ -55,7 +81,7 @@ export class Pull implements Due {
 }
 
 export class PullRing {
-  readonly subscription: Subscription;
+  readonly subscription: PullSource;
   private readonly state: QueueState;
   private queue = new Fifo<Pull>();
   private count = 0;
@@ -64,7 +90,7 @@ export class PullRing {
   /** A step that goes on is on its way. */
   private going = false;
 
-  constructor(subscription: Subscription, state: QueueState) {
+  constructor(subscription: PullSource, state: QueueState) {
     this.subscription = subscription;
     this.state = state;
   }

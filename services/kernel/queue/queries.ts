@@ -1,7 +1,7 @@
 /** Reads: what exists, and how it does. */
 
 import { snapshotLock, subscriptionLock, topicLock } from './keys.ts';
-import type { QueueState } from './state.ts';
+import type { QueuePartition } from './partition.ts';
 import type { Subscription } from './subscription.ts';
 import type { Topic } from './topic.ts';
 import type { QueueAnswer, QueueQuery, SubscriptionStatistics, TopicStatistics } from './types.ts';
@@ -26,7 +26,7 @@ export function awaitedLocks(query: QueueQuery): readonly string[] | string {
   }
 }
 
-export function answerQuery(query: QueueQuery, state: QueueState): QueueAnswer {
+export function answerQuery(query: QueueQuery, state: QueuePartition): QueueAnswer {
   const { topics, subscriptions, snapshots } = state;
   switch (query.type) {
     case 'topic': {

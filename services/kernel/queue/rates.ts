@@ -4,7 +4,7 @@ const BUCKET_MS = 5_000;
 const BUCKETS = 12;
 
 export class Rate {
-  private readonly counts = new Array<number>(BUCKETS).fill(0);
+  private readonly counts = Array.from({ length: BUCKETS }, () => 0);
   /** Number of the newest bucket since 1970. */
   private newest = 0;
   private startMs = 0;

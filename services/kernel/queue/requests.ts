@@ -8,8 +8,9 @@ import { CONFIGURE_COST, deleteSnapshot } from './configuring.ts';
 import { detached, subscriptionNotFound, tooManyWait } from './failures.ts';
 import { payloadKey } from './keys.ts';
 import { appendMessage, DROPPED_PER_STEP, makeRoom, type Publishing } from './publishing.ts';
-import { collect, COLLECT_COST } from './retention.ts';
-import type { QueueContext, QueueState } from './state.ts';
+import { collect, COLLECT_COST, schedule } from './retention.ts';
+import type { QueuePartition } from './partition.ts';
+import type { QueueContext } from './state.ts';
 import { LIMITS, type NewMessage, type QueueRequest, type QueueTypes } from './types.ts';
 
 const NOTHING: readonly string[] = [];
@@ -22,13 +23,13 @@ export const RECORD_BUDGET = 100_000;
 const DEAD_LETTER_RETRY_MS = 1000;
 
 export class QueueRequests implements ResourceRequests<QueueTypes> {
-  private readonly state: QueueState;
+  private readonly state: QueuePartition;
   private readonly publishing: Publishing;
   private readonly acknowledging: Acknowledging;
   private started = false;
   private folding = false;
 
-  constructor(state: QueueState, publishing: Publishing) {
+  constructor(state: QueuePartition, publishing: Publishing) {
     this.state = state;
     this.publishing = publishing;
     this.acknowledging = new Acknowledging(state);
@@ -173,7 +174,7 @@ export class QueueRequests implements ResourceRequests<QueueTypes> {
     if (this.started) return;
     this.started = true;
     for (const subscription of this.state.subscriptions.values()) subscription.start();
-    for (const topic of this.state.topics.values()) topic.schedule();
+    for (const topic of this.state.topics.values()) schedule(topic, this.state);
   }
 
   private pull(request: Extract<QueueRequest, { readonly type: 'pull' }>, origin: Origin, context: QueueContext): void {
@@ -244,11 +245,11 @@ function originOf(topic: string, subscription: string, attempts: number): Readon
 class LaterDeadLetter {
   dueMs = 0;
   timerIndex = -1;
-  private readonly state: QueueState;
+  private readonly state: QueuePartition;
   private readonly subscription: string;
   private readonly position: number;
 
-  constructor(state: QueueState, subscription: string, position: number) {
+  constructor(state: QueuePartition, subscription: string, position: number) {
     this.state = state;
     this.subscription = subscription;
     this.position = position;

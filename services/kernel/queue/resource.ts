@@ -10,14 +10,15 @@ import type { LockWish } from '../participant/locks.ts';
 import { rangeOf } from '../participant/keys.ts';
 import type { Evaluation, RecordOutput, Resource } from '../participant/resource.ts';
 import { TOKEN_PREFIX } from '../sessions/log.ts';
-import { applyConfigure, CONFIGURE_COST, configureLocks, configureRefusal, holdConfigure } from './configuring.ts';
+import { applyConfigure, CONFIGURE_COST, configureLocks, decideConfigure, holdConfigure } from './configuring.ts';
 import * as keys from './keys.ts';
 import { addSnapshot, addSubscription, addTopic, snapshotOwner, subscriptionOwner, topicOwner } from './objects.ts';
 import { DROPPED_PER_STEP, Publishing } from './publishing.ts';
 import { answerQuery, awaitedLocks } from './queries.ts';
 import { QueueRequests, RECORD_BUDGET } from './requests.ts';
+import { schedule } from './retention.ts';
 import { Segment } from './segments.ts';
-import { QueueState } from './state.ts';
+import { QueuePartition } from './partition.ts';
 import { Transactions, type Planned } from './transactions.ts';
 import {
   LIMITS,
@@ -52,7 +53,7 @@ export class QueueResource implements Resource<QueueTypes> {
   ].map(rangeOf);
   readonly requests: QueueRequests;
   readonly awaitsShared = false;
-  private readonly state: QueueState;
+  private readonly state: QueuePartition;
   private readonly publishing: Publishing;
   private readonly transactions: Transactions;
   /** Recovered, and not put together yet. */
@@ -60,7 +61,7 @@ export class QueueResource implements Resource<QueueTypes> {
   private recoveredSnapshots: SnapshotConfig[] = [];
 
   constructor(settings: QueueSettings) {
-    this.state = new QueueState(settings);
+    this.state = new QueuePartition(settings);
     this.publishing = new Publishing(this.state);
     this.transactions = new Transactions(this.state, this.publishing);
     this.requests = new QueueRequests(this.state, this.publishing);
@@ -283,7 +284,11 @@ export class QueueResource implements Resource<QueueTypes> {
     state.nowMs = nowMs;
     state.out = out;
     state.log.seal();
-    for (const topic of state.touched) topic.seal();
+    for (const touched of state.touched) {
+      touched.seal();
+      const topic = state.topics.get(touched.config.name);
+      if (topic === touched) schedule(topic, state);
+    }
     state.touched.clear();
     state.deleted.clear();
     state.sessions.seal(nowMs, out);
@@ -301,7 +306,7 @@ export class QueueResource implements Resource<QueueTypes> {
     const { topics, subscriptions, snapshots, log, sessions } = this.state;
     return {
       topics: [...topics.values()].map((topic) => topic.durableState()).sort(byName),
-      subscriptions: [...subscriptions.values()].map(({ config, staged }) => ({ ...config, staged: [...staged].sort() })).sort(byName),
+      subscriptions: [...subscriptions.values()].map(({ config, staged }) => ({ ...config, staged: [...staged].sort((a, b) => a - b) })).sort(byName),
       snapshots: [...snapshots.values()].map(({ config }) => config).sort(byName),
       log: log.durableState(),
       sessions: sessions.durableState(),
@@ -310,13 +315,13 @@ export class QueueResource implements Resource<QueueTypes> {
 
   private locksOne(operation: QueueOperation | QueueWrite): LockWish[] {
     if (operation.type === 'publish' || operation.type === 'acknowledge') return this.transactions.locks(operation);
-    return configureLocks(operation);
+    return configureLocks(operation, this.state);
   }
 
   private evaluateOne(operation: QueueOperation, planned: Planned): QueueWrite | Failure {
     if (operation.type === 'publish') return this.transactions.publish(operation, planned);
     if (operation.type === 'acknowledge') return this.transactions.acknowledge(operation);
-    return configureRefusal(operation, this.state) ?? operation;
+    return decideConfigure(operation, this.state);
   }
 
   private costOf(writes: readonly (QueueOperation | QueueWrite)[]): Cost {
@@ -355,8 +360,9 @@ function payloadBytes(operation: QueueOperation): number {
       return encoded.length + 3 * (orderingKey.length + deduplicationId.length + operation.topic.length);
     }
     case 'createSubscription':
-    case 'updateSubscription':
       return 3 * operation.config.filter.length + 1000;
+    case 'updateSubscription':
+      return 3 * 1024 + 1000;
     case 'seek':
       return operation.target.type === 'positions' ? 16 * operation.target.byPartition.size : 500;
     default:

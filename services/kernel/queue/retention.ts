@@ -30,7 +30,7 @@ export const COLLECT_COST: Cost = {
 };
 
 /** When {@link collect} has something to do; undefined: never. */
-export function collectAtMs(topic: Topic, nowMs: number): number | undefined {
+function collectAtMs(topic: Topic, nowMs: number): number | undefined {
   const { config, segments, obsolete, expiries, deduplication } = topic;
   const { first, last } = segments;
   let atMs = Math.min(expiries.nextMs() ?? Infinity, deduplication.dueMs(config.deduplicationWindowMs) ?? Infinity);
@@ -46,6 +46,15 @@ export function collectAtMs(topic: Topic, nowMs: number): number | undefined {
     }
   }
   return atMs === Infinity ? undefined : Math.max(atMs, topic.blockedUntilMs);
+}
+
+/** Sets the timer for what there is to collect. */
+export function schedule(topic: Topic, { nowMs, timers }: QueueState): void {
+  if (topic.obsolete.size === 0) topic.obsoleteSinceMs = 0;
+  else if (topic.obsoleteSinceMs === 0) topic.obsoleteSinceMs = nowMs;
+  const atMs = collectAtMs(topic, nowMs);
+  if (atMs === undefined) timers.cancel(topic);
+  else if (topic.timerIndex < 0 || topic.dueMs !== atMs) timers.set(topic, atMs);
 }
 
 /** One step. */
@@ -137,8 +146,10 @@ function removeSegments(topic: Topic, state: QueueState): void {
     if (topic.isDurable) state.payloads.forget(segment);
     else state.memoryBytes -= segment.bytes;
   }
-  if (interior) segments.remove(removed);
-  else for (let i = removed.size; i > 0; i--) segments.shift();
+  if (interior) {
+    segments.remove(removed);
+    for (const { first, end: after } of removed) topic.gone.acknowledged.addRange(first, after - 1);
+  } else for (let i = removed.size; i > 0; i--) segments.shift();
   topic.raiseGone();
 }
 

@@ -71,26 +71,7 @@ export class Segment {
 
   /** Its record. Grows with it until the batch is sealed. */
   record(): SegmentRecord {
-    const segment = this;
-    return {
-      type: 'segment',
-      first: this.first,
-      publishMs: this.publishMs,
-      kept: this.kept,
-      sizes: this.sizes,
-      get keys() {
-        return segment.keys;
-      },
-      get priorities() {
-        return segment.priorities;
-      },
-      get deliverAtMs() {
-        return segment.deliverAtMs;
-      },
-      get expireAtMs() {
-        return segment.expireAtMs;
-      },
-    };
+    return new GrowingRecord(this);
   }
 
   keyOf(position: number): string {
@@ -115,8 +96,49 @@ export class Segment {
   }
 }
 
+class GrowingRecord implements SegmentRecord {
+  readonly type = 'segment';
+  private readonly segment: Segment;
+
+  constructor(segment: Segment) {
+    this.segment = segment;
+  }
+
+  get first(): number {
+    return this.segment.first;
+  }
+
+  get publishMs(): number {
+    return this.segment.publishMs;
+  }
+
+  get kept(): boolean {
+    return this.segment.kept;
+  }
+
+  get sizes(): number[] {
+    return this.segment.sizes;
+  }
+
+  get keys(): string[] | undefined {
+    return this.segment.keys;
+  }
+
+  get priorities(): number[] | undefined {
+    return this.segment.priorities;
+  }
+
+  get deliverAtMs(): number[] | undefined {
+    return this.segment.deliverAtMs;
+  }
+
+  get expireAtMs(): number[] | undefined {
+    return this.segment.expireAtMs;
+  }
+}
+
 function filled<T>(length: number, value: T): T[] {
-  return new Array<T>(length).fill(value);
+  return Array.from<T>({ length }).fill(value);
 }
 
 /** Segments by position. The last one is looked up without a search, and so is the one found last. */

@@ -1,5 +1,6 @@
-/** What the parts of the queue share: one partition's topics and subscriptions, and the step under way. */
+/** What every part of the queue shares: one partition's log, timers and memory, and the step under way. */
 
+import type { Failure } from '../failure.ts';
 import type { Origin } from '../kernel.ts';
 import type { RecordOutput, ResourceContext } from '../participant/resource.ts';
 import { Sessions } from '../sessions/sessions.ts';
@@ -8,9 +9,6 @@ import { Timers, type Timed } from '../timers.ts';
 import { AckLog } from './ack-log.ts';
 import type { QueueBug } from './bugs.ts';
 import { PayloadCache } from './payloads.ts';
-import type { Pull } from './pulls.ts';
-import type { Subscription } from './subscription.ts';
-import type { Snapshot, Topic } from './topic.ts';
 import type { QueueRequest, QueueSettings, QueueTypes } from './types.ts';
 
 export type QueueContext = ResourceContext<QueueTypes>;
@@ -20,6 +18,24 @@ export interface Due extends Timed {
   ring(): void;
 }
 
+/** A topic that the batch has changed. */
+export interface Touched {
+  readonly config: { readonly name: string };
+  seal(): void;
+}
+
+/** A subscription at which somebody may be served. */
+export interface Woken {
+  readonly closed: boolean;
+  readonly config: { readonly name: string };
+  readonly pulls: { serve(context: QueueContext): void; fail(failure: Failure, context: QueueContext): void };
+}
+
+/** Somebody who waits. */
+export interface Waiting {
+  cancel(): void;
+}
+
 /** Unsettled messages that a publisher's session may have at a partition. */
 const SESSION_TOKENS = 16_384;
 const RESULT_BYTES = 9;
@@ -27,9 +43,6 @@ const RESULT_BYTES = 9;
 export class QueueState {
   readonly settings: QueueSettings;
   readonly bugs: ReadonlySet<QueueBug>;
-  readonly topics = new Map<string, Topic>();
-  readonly subscriptions = new Map<string, Subscription>();
-  readonly snapshots = new Map<string, Snapshot>();
   readonly log = new AckLog();
   readonly payloads: PayloadCache;
   readonly timers = new Timers<Due>();
@@ -39,13 +52,13 @@ export class QueueState {
   /** Bytes of memory topics. */
   memoryBytes = 0;
   /** Topics that the batch has changed. */
-  readonly touched = new Set<Topic>();
+  readonly touched = new Set<Touched>();
   /** Topics that the batch has deleted. */
   readonly deleted = new Set<string>();
   /** Subscriptions that may have something for those who wait. */
-  readonly woken = new Set<Subscription>();
+  readonly woken = new Set<Woken>();
   /** Pulls that wait, by whoever asked. */
-  readonly pulls = new Map<Origin, Pull>();
+  readonly pulls = new Map<Origin, Waiting>();
   /** Work for steps of their own; handed on when the batch ends. */
   readonly follows: QueueRequest[] = [];
   /** Bytes that deliveries of the batch may still add to the log. */

@@ -7,48 +7,21 @@
 import { backoffMs } from '../timers.ts';
 import { ATTEMPT_BYTES, GROUP_BYTES, POSITION_BYTES } from './ack-log.ts';
 import type { AckSet } from './ack-set.ts';
+import { DeadlineGroup, type Delivery } from './deliveries.ts';
 import { parseFilter, type Filter } from './filter.ts';
 import { ParallelOrder, PriorityOrder, SequentialOrder, type MessageFacts, type Order } from './order.ts';
 import { PositionHeap } from './positions.ts';
-import { PullRing } from './pulls.ts';
+import { PullRing, type PullSource } from './pulls.ts';
 import { Rate } from './rates.ts';
 import type { Due, QueueState } from './state.ts';
-import type { Topic } from './topic.ts';
+import type { Reader, Topic } from './topic.ts';
 import { LIMITS, type DeliveryTag, type SubscriptionConfig } from './types.ts';
-
-/** One delivery that is not settled. */
-export interface Delivery {
-  readonly position: number;
-  readonly attempt: number;
-  readonly bytes: number;
-  /** Wall time. */
-  deadlineMs: number;
-  group: DeadlineGroup;
-}
-
-/** Deliveries with the same deadline: one timer for all of them. */
-export class DeadlineGroup implements Due {
-  readonly positions: number[] = [];
-  /** How many of them still count. */
-  open = 0;
-  dueMs = 0;
-  timerIndex = -1;
-  private readonly subscription: Subscription;
-
-  constructor(subscription: Subscription) {
-    this.subscription = subscription;
-  }
-
-  ring(): void {
-    this.subscription.onDeadline(this);
-  }
-}
 
 /** Most messages that one batch looks at for a subscription. */
 const SCAN_PER_BATCH = 16_384;
 const DUE_PER_LOOK = 256;
 
-export class Subscription implements Due, MessageFacts {
+export class Subscription implements Due, MessageFacts, PullSource, Reader {
   config: SubscriptionConfig;
   readonly topic: Topic | undefined;
   readonly set: AckSet;

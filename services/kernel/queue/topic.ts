@@ -5,11 +5,27 @@ import { Deduplication } from './deduplication.ts';
 import { payloadKey, segmentKey } from './keys.ts';
 import { PositionHeap } from './positions.ts';
 import { Rate } from './rates.ts';
-import { collectAtMs } from './retention.ts';
 import { Segment, SegmentList } from './segments.ts';
 import type { Due, QueueState } from './state.ts';
-import type { Subscription } from './subscription.ts';
-import { LIMITS, type NewMessage, type SnapshotConfig, type TopicConfig } from './types.ts';
+import { LIMITS, type NewMessage, type SnapshotConfig, type SubscriptionConfig, type TopicConfig } from './types.ts';
+
+/** A subscription as its topic sees it. */
+export interface Reader {
+  readonly config: SubscriptionConfig;
+  readonly set: AckSet;
+  readonly filter: object | undefined;
+  /** Messages that prepared transactions acknowledge. */
+  readonly staged: ReadonlySet<number>;
+  readonly outstanding: { has(position: number): boolean };
+  backlogBytes: number;
+  matches(encoded: Uint8Array): boolean;
+  /** A message of so many bytes has come. */
+  onPublished(bytes: number): void;
+  /** One was dropped. */
+  onGone(bytes: number): void;
+  /** Nothing is out any more, and everything is looked at again. */
+  restart(): void;
+}
 
 /** A snapshot keeps what its subscription had not acknowledged, and all that comes later. */
 export interface Snapshot extends Due {
@@ -24,7 +40,7 @@ export class Topic implements Due {
   readonly segments = new SegmentList();
   /** What was dropped or has expired: nobody gets it any more. */
   gone: AckSet;
-  readonly subscriptions = new Set<Subscription>();
+  readonly subscriptions = new Set<Reader>();
   readonly snapshots = new Set<Snapshot>();
   readonly deduplication: Deduplication;
   /** Of messages with a time to live. */
@@ -67,7 +83,7 @@ export class Topic implements Due {
     return this.segments.first?.first ?? this.next;
   }
 
-  /** What is before the first segment is gone for good. */
+  /** What has no segment any more is gone for good. */
   raiseGone(): void {
     this.gone.acknowledged.raise(this.firstKept - 1);
   }
@@ -101,11 +117,15 @@ export class Topic implements Due {
     this.gone = gone;
   }
 
-  /** What was never kept, or is before the first segment, is gone. */
+  /** What was never kept, or has no segment any more, is gone. */
   recoverGone(): void {
     this.raiseGone();
+    const { acknowledged } = this.gone;
+    let end = this.firstKept;
     for (const segment of this.segments) {
-      if (!segment.kept) this.gone.acknowledged.addRange(segment.first, segment.end - 1);
+      if (segment.first > end) acknowledged.addRange(end, segment.first - 1);
+      end = segment.end;
+      if (!segment.kept) acknowledged.addRange(segment.first, segment.end - 1);
       if (segment.expireAtMs === undefined) continue;
       segment.expireAtMs.forEach((atMs, i) => {
         if (atMs > 0) this.expiries.push(atMs, segment.first + i);
@@ -115,6 +135,7 @@ export class Topic implements Due {
 
   durableState(): { readonly name: string } & Record<string, unknown> {
     const { config, next, live, liveBytes, storedBytes, reserved, reservedBytes, deduplication } = this;
+    if (!this.isDurable) return { name: config.name, config };
     const segments = [...this.segments].map(({ first, count, remaining, staged, bytes }) => [first, count, remaining, staged, bytes].join(' '));
     const ids = deduplication.durableState();
     return { name: config.name, config, next, live, liveBytes, storedBytes, reserved, reservedBytes, segments, ids };
@@ -139,7 +160,7 @@ export class Topic implements Due {
       if (this.isDurable) state.payloads.grow(size);
       else state.memoryBytes += size;
       this.storedBytes += size;
-    }
+    } else this.gone.acknowledged.add(position);
     let wanted = this.snapshots.size;
     for (const subscription of this.subscriptions) {
       if (subscription.filter !== undefined && !subscription.matches(message.encoded)) {
@@ -162,7 +183,6 @@ export class Topic implements Due {
   seal(): void {
     this.close();
     this.deduplication.seal();
-    this.schedule();
   }
 
   /** What comes next goes into another segment. */
@@ -304,15 +324,6 @@ export class Topic implements Due {
 
   private addBacklog(set: AckSet, bytes: number): void {
     for (const subscription of this.subscriptions) if (subscription.set === set) subscription.backlogBytes += bytes;
-  }
-
-  /** Sets the timer for what there is to collect. */
-  schedule(): void {
-    if (this.obsolete.size === 0) this.obsoleteSinceMs = 0;
-    else if (this.obsoleteSinceMs === 0) this.obsoleteSinceMs = this.state.nowMs;
-    const atMs = collectAtMs(this, this.state.nowMs);
-    if (atMs === undefined) this.state.timers.cancel(this);
-    else if (this.timerIndex < 0 || this.dueMs !== atMs) this.state.timers.set(this, atMs);
   }
 
   /** This partition's share of the topic's limits. */

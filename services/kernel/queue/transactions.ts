@@ -10,7 +10,7 @@ import { GROUP_BYTES, POSITION_BYTES } from './ack-log.ts';
 import { ackExpired, alreadyAcknowledged, detached, memoryTopic, subscriptionNotFound, topicNotFound } from './failures.ts';
 import { messageLock, orderLock, subscriptionLock, topicLock } from './keys.ts';
 import { appendMessage, DROPPED_PER_STEP, findDuplicate, makeRoom, type Publishing } from './publishing.ts';
-import type { QueueState } from './state.ts';
+import type { QueuePartition } from './partition.ts';
 import type { NewMessage, QueueOperation, QueueWrite } from './types.ts';
 
 type PublishWrite = Extract<QueueWrite, { readonly type: 'publish' }>;
@@ -24,10 +24,10 @@ export interface Planned {
 }
 
 export class Transactions {
-  private readonly state: QueueState;
+  private readonly state: QueuePartition;
   private readonly publishing: Publishing;
 
-  constructor(state: QueueState, publishing: Publishing) {
+  constructor(state: QueuePartition, publishing: Publishing) {
     this.state = state;
     this.publishing = publishing;
   }

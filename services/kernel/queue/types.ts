@@ -87,26 +87,47 @@ export type SeekTarget =
   | { readonly type: 'positions'; readonly byPartition: ReadonlyMap<number, number> }
   | { readonly type: 'end' };
 
-/** A change of what exists, made at every partition in one transaction. */
-export type ConfigureOperation =
+/** What of a topic can be changed. */
+export type TopicChanges = Partial<
+  Pick<TopicConfig, 'maxAgeMs' | 'maxMessages' | 'maxBytes' | 'overflow' | 'acknowledgedAgeMs' | 'deduplicationWindowMs'>
+>;
+
+/** What of a subscription can be changed; a dead-letter policy that is undefined is taken back. */
+export type SubscriptionChanges = Partial<
+  Pick<SubscriptionConfig, 'ackDeadlineMs' | 'minimumBackoffMs' | 'maximumBackoffMs' | 'deadLetter' | 'ageingStepMs'>
+>;
+
+/** A change of what exists that is written as it was asked for. */
+type Change =
   | { readonly type: 'createTopic'; readonly config: TopicConfig }
-  | { readonly type: 'updateTopic'; readonly config: TopicConfig }
   | { readonly type: 'deleteTopic'; readonly name: string }
   | { readonly type: 'purgeTopic'; readonly name: string }
   | { readonly type: 'createSubscription'; readonly config: SubscriptionConfig }
-  | { readonly type: 'updateSubscription'; readonly config: SubscriptionConfig }
   | { readonly type: 'deleteSubscription'; readonly name: string }
   | { readonly type: 'detachSubscription'; readonly name: string }
   | { readonly type: 'seek'; readonly subscription: string; readonly target: SeekTarget }
   | { readonly type: 'createSnapshot'; readonly config: SnapshotConfig }
   | { readonly type: 'deleteSnapshot'; readonly name: string };
 
+/** A change of what exists, made at every partition in one transaction. */
+export type ConfigureOperation =
+  | Change
+  /** `version`: the one that it must have; 0: any. */
+  | { readonly type: 'updateTopic'; readonly name: string; readonly version: number; readonly changes: TopicChanges }
+  | { readonly type: 'updateSubscription'; readonly name: string; readonly version: number; readonly changes: SubscriptionChanges };
+
+/** The same, decided. */
+export type ConfigureWrite =
+  | Change
+  | { readonly type: 'putTopic'; readonly config: TopicConfig }
+  | { readonly type: 'putSubscription'; readonly config: SubscriptionConfig };
+
 export type QueueOperation =
   | { readonly type: 'publish'; readonly topic: string; readonly message: NewMessage }
   | { readonly type: 'acknowledge'; readonly subscription: string; readonly tag: DeliveryTag }
   | ConfigureOperation;
 
-/** What a commit does. A configuration is written as it was asked for. */
+/** What a commit does. */
 export type QueueWrite =
   | { readonly type: 'publish'; readonly topic: string; readonly message: NewMessage }
   | {
@@ -116,7 +137,7 @@ export type QueueWrite =
       readonly generation: number;
       readonly position: number;
     }
-  | ConfigureOperation;
+  | ConfigureWrite;
 
 export interface QueueEffect {
   readonly writes: readonly QueueWrite[];

@@ -10,7 +10,7 @@ import type { RecordCodec } from '../runtime/partition/term.ts';
 import { keyValueEffects, keyValueFromMessage, keyValueToMessage } from './codec-keyvalue.ts';
 import { protocolFromMessage, protocolToMessage } from './codec-protocol.ts';
 
-const FORMAT = 1;
+const FORMAT = 2;
 
 /** What is stored can't be used by this version. */
 export class UnreadableRecord extends Error {

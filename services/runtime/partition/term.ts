@@ -94,6 +94,10 @@ const BATCH_COMMANDS = 4096;
 const SCAN_PAGE = 1000;
 /** A store that is full or away for a moment is tried again after this long, for as long as the lease holds. */
 const RETRY_MS = 50;
+/** How long what nobody waits for is held back at most, so that it shares a write with what comes next. */
+const LINGER_MS = 2;
+/** More commands than this are worth a write of their own, which is under way while others come. */
+const LINGER_COMMANDS = 2;
 const LONGEST_TIMER_MS = 1000;
 /** A wall clock that differs by more from the monotonic one over a timer's time was set. */
 const CLOCK_JUMP_MS = 500;
@@ -110,6 +114,9 @@ export class Term<Command extends object, Stored, Reply, Message> {
   private timer: Timer | undefined;
   private timerAtMs = Infinity;
   private idle: (() => void) | undefined;
+  /** Somebody waits for something that is queued. */
+  private urgent = false;
+  private lingering: Timer | undefined;
 
   constructor(options: TermOptions<Command, Stored, Reply, Message>) {
     this.options = options;
@@ -169,6 +176,7 @@ export class Term<Command extends object, Stored, Reply, Message> {
     if (state === 'loading' || state === 'leading' || (state === 'handing-over' && priority === 'control')) {
       if (queue.length < (this.options.queueLimit ?? DEFAULT_QUEUE_LIMIT)) {
         queue.push(command);
+        this.urgent ||= queue.length > LINGER_COMMANDS || state === 'handing-over' || !this.options.kernel.canWait(command);
         if (!this.running && state !== 'loading') this.schedule();
         return undefined;
       }
@@ -194,6 +202,10 @@ export class Term<Command extends object, Stored, Reply, Message> {
   async handOver(boundMs: number): Promise<void> {
     if (this.state === 'leading') {
       this.state = 'handing-over';
+      if (this.queued && !this.running) {
+        this.urgent = true;
+        this.schedule();
+      }
       const timer = this.options.clock.setTimer(boundMs, () => this.idle?.());
       if (this.busy) await new Promise<void>((resolve) => (this.idle = resolve));
       timer.cancel();
@@ -210,6 +222,7 @@ export class Term<Command extends object, Stored, Reply, Message> {
     if (this.state === 'ended') return;
     this.state = 'ended';
     this.timer?.cancel();
+    this.lingering?.cancel();
     for (const requester of this.waiting) requester.onFailure(outcomeUnknown(reason));
     this.waiting.clear();
     for (const queue of [this.control, this.work]) for (const command of queue) this.refuse(command, NO_LEADER);
@@ -229,7 +242,16 @@ export class Term<Command extends object, Stored, Reply, Message> {
     return { nowMs: this.options.clock.nowMs(), entropy: this.options.entropy() };
   }
 
+  /** Runs what is queued: at once if somebody waits for it, or else a moment later. */
   private schedule(): void {
+    if (!this.urgent) {
+      this.lingering ??= this.options.clock.setTimer(LINGER_MS, () => {
+        this.lingering = undefined;
+        this.urgent = true;
+        if (!this.running && !this.ended) this.schedule();
+      });
+      return;
+    }
     this.running = true;
     queueMicrotask(() => {
       this.run().catch((error: unknown) => this.crash(error));
@@ -252,11 +274,15 @@ export class Term<Command extends object, Stored, Reply, Message> {
         this.arm();
       }
       // Looked at in the same turn in which `running` is cleared: what is queued later schedules a run.
-      if (!this.queued) break;
+      if (this.follows.length > 0) this.urgent = true;
+      if (!this.queued || !this.urgent) break;
+      this.lingering?.cancel();
+      this.lingering = undefined;
       batch = await this.gather();
       if (batch === undefined) return;
     }
     this.running = false;
+    if (this.queued) this.schedule();
     if (this.state === 'handing-over' && !this.busy) this.idle?.();
   }
 
@@ -299,6 +325,7 @@ export class Term<Command extends object, Stored, Reply, Message> {
       }
     }
     this.follows.push(...batch.follows);
+    if (!this.queued) this.urgent = false;
     if (stepped > 0) kernel.seal(input, batch);
     return batch;
   }

@@ -7,6 +7,7 @@ import type { ParticipantRecord, ProtocolRecord } from '../kernel/participant/ty
 import type { KeyValueEffect } from '../kernel/keyvalue/types.ts';
 import { encode } from '../runtime/encode.ts';
 import type { RecordCodec } from '../runtime/partition/term.ts';
+import { encodeHot } from './codec-hot.ts';
 import { keyValueEffects, keyValueFromMessage, keyValueToMessage } from './codec-keyvalue.ts';
 import { protocolFromMessage, protocolToMessage } from './codec-protocol.ts';
 
@@ -24,7 +25,7 @@ export type KeyValuePartitionRecord = ParticipantRecord<KeyValueTypes>;
 export const participantCodec: RecordCodec<KeyValuePartitionRecord> = { encode: encodeRecord, decode: decodeRecord };
 
 export function encodeRecord(record: KeyValuePartitionRecord): Uint8Array {
-  return encode(RecordMessage, { format: FORMAT, record: toMessage(record) });
+  return encodeHot(record, FORMAT) ?? encode(RecordMessage, { format: FORMAT, record: toMessage(record) });
 }
 
 export function decodeRecord(key: string, bytes: Uint8Array): KeyValuePartitionRecord {

@@ -357,11 +357,11 @@ describe('a partition term', () => {
       const { gate, term, clock } = await setUp();
       gate.open = false;
       term.submit({ type: 'lazy', key: 'hot/a' }, 'control');
-      await clock.advance(1);
+      await clock.advance(2);
       term.submit({ type: 'lazy', key: 'hot/b' }, 'control');
       await settle();
       expect(gate.waiting).toHaveLength(0);
-      await clock.advance(1);
+      await clock.advance(2);
       expect(gate.waiting[0]!.batch.puts).toHaveLength(2);
     });
 
@@ -374,7 +374,7 @@ describe('a partition term', () => {
       gate.waiting[0]!.pass();
       await settle();
       expect(gate.waiting).toHaveLength(1);
-      await clock.advance(2);
+      await clock.advance(4);
       expect(gate.waiting).toHaveLength(2);
     });
 

@@ -95,7 +95,7 @@ const SCAN_PAGE = 1000;
 /** A store that is full or away for a moment is tried again after this long, for as long as the lease holds. */
 const RETRY_MS = 50;
 /** How long what nobody waits for is held back at most, so that it shares a write with what comes next. */
-const LINGER_MS = 2;
+const LINGER_MS = 4;
 /** More commands than this are worth a write of their own, which is under way while others come. */
 const LINGER_COMMANDS = 2;
 const LONGEST_TIMER_MS = 1000;

@@ -257,7 +257,7 @@ export class Branches<T extends ResourceTypes> {
   /** Gives a branch that is in a pack a record of its own. */
   unpack(transactionId: string): void {
     const branch = this.held.get(transactionId);
-    if (branch?.record === undefined || !branch.packed) return;
+    if (branch?.record === undefined || !branch.packed || this.state.bugs.has('waiting-left-in-pack')) return;
     branch.packed = false;
     this.state.out.put(branchKey(branch.record.coordinatorPartition, branch.record.attempt), branch.record);
   }

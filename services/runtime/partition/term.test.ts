@@ -14,6 +14,7 @@ type Command =
   | { readonly type: 'retire' }
   /** Adds, and nobody waits for it. */
   | { readonly type: 'lazy'; readonly key: string }
+  | { readonly type: 'letGo' }
   | { readonly type: 'tick' };
 
 /** Counts additions by key; keys that begin with "cold" are loaded on demand. */
@@ -22,6 +23,10 @@ class Tally implements Kernel<Command, number, number, string> {
   readonly known = new Set<string>();
   readonly sealCost: Cost = { operations: 1, bytes: 100 };
   readonly tick: Command = { type: 'tick' };
+  retire: Command | undefined;
+  /** Those that asked to be held, and the command that the next seal adds. */
+  readonly held: Origin[] = [];
+  sealFollow: Command | undefined;
   wakeMs: number | undefined;
   ticks = 0;
   private loads: KeyRange[] = [{ from: 'hot/', to: 'hot0' }];
@@ -53,8 +58,10 @@ class Tally implements Kernel<Command, number, number, string> {
     if (command.type === 'tick') {
       this.ticks++;
       this.wakeMs = undefined;
-    } else if (command.type === 'retire') out.stepDown('a later epoch was seen');
-    else if (command.type === 'lazy') out.put(command.key, 1);
+    } else if (command.type === 'lazy') out.put(command.key, 1);
+    else if (command.type === 'hold') this.held.push(command.origin);
+    else if (command.type === 'letGo') for (const origin of this.held.splice(0)) out.reply(origin, 0);
+    else if (command.type === 'retire') out.stepDown('a later epoch was seen');
     else if (command.type === 'read') out.reply(command.origin, this.totals.get(command.key) ?? 0);
     else if (command.type === 'add') {
       const total = (this.totals.get(command.key) ?? 0) + 1;
@@ -64,7 +71,10 @@ class Tally implements Kernel<Command, number, number, string> {
       out.reply(command.origin, total);
     }
   }
-  seal(): void {}
+  seal(_input: StepInput, out: Output<Command, number, number, string>): void {
+    if (this.sealFollow !== undefined) out.follow(this.sealFollow);
+    this.sealFollow = undefined;
+  }
   wakeAtMs(): number | undefined {
     return this.wakeMs;
   }
@@ -385,6 +395,28 @@ describe('a partition term', () => {
       expect(state.ended).toEqual(['handed over']);
       expect(await inner.get(['data/tally/0000/hot/a'])).toEqual([Uint8Array.of(1)]);
     });
+  });
+
+  it('lets those go who only wait, when it hands over', async () => {
+    const { term, state } = await setUp();
+    state.kernel.retire = { type: 'letGo' };
+    const holder = requester();
+    term.submit({ type: 'hold', origin: holder }, 'work');
+    await settle();
+    await term.handOver(1000);
+    expect(holder.replies).toEqual([0]);
+    expect(state.ended).toEqual(['handed over']);
+  });
+
+  it('steps what the end of a batch sets free', async () => {
+    const { term, state } = await setUp();
+    const holder = requester();
+    term.submit({ type: 'hold', origin: holder }, 'work');
+    await settle();
+    state.kernel.sealFollow = { type: 'letGo' };
+    term.submit({ type: 'add', key: 'hot/a' }, 'work');
+    await settle();
+    expect(holder.replies).toEqual([0]);
   });
 
   it('steps the tick when the kernel wants to be woken, not before', async () => {

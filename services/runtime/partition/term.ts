@@ -129,6 +129,8 @@ export class Term<Command extends object, Stored, Reply, Message> {
    */
   async handOver(boundMs: number): Promise<void> {
     if (this.state === 'leading') {
+      const { retire } = this.options.kernel;
+      if (retire !== undefined) this.submit(retire, 'control');
       this.state = 'handing-over';
       if (this.queued && !this.running) {
         this.lingering.end();
@@ -249,9 +251,9 @@ export class Term<Command extends object, Stored, Reply, Message> {
         break;
       }
     }
+    if (stepped > 0) kernel.seal(input, batch);
     this.follows.push(...batch.follows);
     if (!this.queued) this.lingering.reset();
-    if (stepped > 0) kernel.seal(input, batch);
     return batch;
   }
 

@@ -92,6 +92,8 @@ export interface Kernel<Command, Stored, Reply, Message> {
   readonly sealCost: Cost;
   /** The command that a due timer stands for. */
   readonly tick: Command;
+  /** The command that ends the waits of those who only wait, when the term is handed over; undefined if there are none. */
+  readonly retire: Command | undefined;
   /** Wall time in milliseconds at which {@link tick} wants to be stepped; undefined: never. */
   wakeAtMs(): number | undefined;
   /**

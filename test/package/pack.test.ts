@@ -116,11 +116,11 @@ describe('in a project that has installed the package', () => {
     try {
       await loyalty.saying(/loyalty serves at/);
       writeFileSync(path.join(user, 'award.ts'), AWARD);
-      expect(run(process.execPath, ['award.ts', address], user)).toBe('true\nnot enough points\n');
+      expect(run(process.execPath, ['award.ts', address], user)).toBe('true\nalice does not have 13 points\n');
     } finally {
       expect(await loyalty.stop()).toBe(0);
     }
-    const points = "console.log(new (await import('./sqlite-participant.ts')).Loyalty('loyalty.db').points('alice'))";
+    const points = "console.log((await import('./sqlite-participant.ts')).openLoyalty('loyalty.db').points('alice'))";
     expect(run(process.execPath, ['--input-type=module', '--eval', points], user)).toBe('12\n');
   });
 });

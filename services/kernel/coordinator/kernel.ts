@@ -30,6 +30,7 @@ const NOTHING: readonly string[] = [];
 
 export class CoordinatorKernel implements Kernel<Command, Stored, Reply, Message> {
   readonly tick: Command = { type: 'tick' };
+  readonly retire = undefined;
   readonly sealCost: Cost = SEAL_COST;
   private readonly state: CoordinatorState;
   private readonly recovering: Recovery;

@@ -37,6 +37,10 @@ const NO_HISTORY: readonly number[] = [];
 const MERGE_GROWTH = 6;
 
 export class KeyValueResource implements Resource<KeyValueTypes>, StoredKeys {
+  /** Everything is a read or a transaction. */
+  readonly requests = undefined;
+  /** Those who share a lock only read. */
+  readonly awaitsShared = false;
   readonly activeRanges = [{ from: KEPT_KEY, to: `${KEPT_KEY}\0` }];
   private readonly settings: KeyValueSettings;
   /** Key records by name, version records by store key: a name has no zero byte, so they don't mix. */

@@ -143,6 +143,8 @@ export interface KeyValueTypes {
   readonly effect: KeyValueEffect;
   readonly query: KeyValueQuery;
   readonly answer: KeyValueAnswer;
+  readonly request: never;
+  readonly response: never;
   readonly record: KeyValueRecord;
 }
 

@@ -12,6 +12,7 @@ import { BRANCH_PREFIX, DONE_PREFIX, LATE_PREFIX, LOCAL_PREFIX, PROGRESS_KEY, ra
 import { Locals } from './local.ts';
 import type { LockRequest } from './locks.ts';
 import { Reads } from './reads.ts';
+import { Requests } from './requests.ts';
 import { Resolution } from './resolution.ts';
 import type { Resource } from './resource.ts';
 import { PartitionState, type ParticipantOutput } from './state.ts';
@@ -49,6 +50,7 @@ export class ParticipantKernel<T extends ResourceTypes>
   implements Kernel<ParticipantCommand<T>, ParticipantRecord<T>, ParticipantReply<T>, ParticipantMessage>
 {
   readonly tick: ParticipantCommand<T> = { type: 'tick' };
+  readonly retire: ParticipantCommand<T> | undefined;
   private readonly state: PartitionState<T>;
   private readonly ended: EndedBranches<T>;
   private readonly waits: LockWaits<T>;
@@ -57,6 +59,7 @@ export class ParticipantKernel<T extends ResourceTypes>
   private readonly resolution: Resolution<T>;
   private readonly reads: Reads<T>;
   private readonly locals: Locals<T>;
+  private readonly requests: Requests<T>;
   private readonly loads: (KeyRange | readonly string[])[];
 
   constructor({ settings, resource, bugs }: ParticipantOptions<T>) {
@@ -71,6 +74,8 @@ export class ParticipantKernel<T extends ResourceTypes>
     this.resolution = new Resolution(state, this.ended, this.branches, this.waits);
     this.reads = new Reads(state, this.workspaces, (holder) => this.resolution.urge(holder));
     this.locals = new Locals(state, this.waits);
+    this.requests = new Requests(state, (holder) => this.resolution.urge(holder));
+    this.retire = resource.requests === undefined ? undefined : { type: 'retire' };
     this.loads = [
       [PROGRESS_KEY],
       rangeOf(DONE_PREFIX),
@@ -101,7 +106,7 @@ export class ParticipantKernel<T extends ResourceTypes>
   lead(epoch: number, input: StepInput, out: ParticipantOutput<T>): void {
     this.begin(input, out);
     this.state.epoch = epoch;
-    this.state.resource.lead(this.state.revision);
+    this.state.resource.lead(this.state.revision, epoch);
     this.branches.lead();
     this.ended.recovered();
   }
@@ -125,6 +130,8 @@ export class ParticipantKernel<T extends ResourceTypes>
         return this.missingForOutcome(command.transactionId);
       case 'read':
         return resource.missingForQuery(command.query);
+      case 'request':
+        return this.requests.missing(command.request);
       case 'answerRead': {
         const query = this.reads.queryOf(command.ticket);
         return query === undefined ? NOTHING : resource.missingForQuery(query);
@@ -160,6 +167,10 @@ export class ParticipantKernel<T extends ResourceTypes>
         return this.branches.outcomeCost(command.transactionId);
       case 'upkeep':
         return this.state.resource.upkeepCost;
+      case 'request':
+        return this.requests.cost(command.request);
+      case 'due':
+        return this.requests.dueCost;
       case 'tick': {
         const collect = this.locals.collectCost;
         const ranges = 2 * RANGES_PER_STEP;
@@ -181,6 +192,12 @@ export class ParticipantKernel<T extends ResourceTypes>
         return this.locals.run(command);
       case 'read':
         return this.reads.read(command);
+      case 'request':
+        return this.requests.serve(command);
+      case 'due':
+        return this.requests.onDue();
+      case 'retire':
+        return this.requests.retire();
       case 'work':
         return this.workspaces.work(command);
       case 'resolve':
@@ -190,6 +207,7 @@ export class ParticipantKernel<T extends ResourceTypes>
       case 'cancel':
         this.reads.cancel(command.target);
         this.workspaces.cancel(command.target);
+        this.requests.cancel(command.target);
         return this.locals.cancel(command.target);
       case 'granted':
       case 'waitedOut':
@@ -206,6 +224,7 @@ export class ParticipantKernel<T extends ResourceTypes>
   seal(input: StepInput, out: ParticipantOutput<T>): void {
     this.begin(input, out);
     const { state, locals } = this;
+    this.requests.conclude();
     state.resource.seal(state.revision, state.nowMs, out);
     this.ended.seal();
     if (state.progressChanged || locals.outcomes.floorChanged) {
@@ -230,7 +249,8 @@ export class ParticipantKernel<T extends ResourceTypes>
   wakeAtMs(): number | undefined {
     if (this.state.resource.upkeepDue) return 0;
     const alarm = this.state.alarms.nextMs() ?? Infinity;
-    const atMs = Math.min(alarm, this.ended.forgetAtMs() ?? Infinity, this.locals.collectDueMs ?? Infinity);
+    const { ended, locals, requests } = this;
+    const atMs = Math.min(alarm, ended.forgetAtMs() ?? Infinity, locals.collectDueMs ?? Infinity, requests.wakeAtMs);
     return atMs === Infinity ? undefined : atMs;
   }
 
@@ -302,5 +322,6 @@ export class ParticipantKernel<T extends ResourceTypes>
     if ((this.ended.forgetAtMs() ?? Infinity) <= nowMs) this.ended.forget();
     if ((this.locals.collectDueMs ?? Infinity) <= nowMs) this.locals.collect();
     if (this.state.resource.upkeepDue) this.state.out.follow({ type: 'upkeep' });
+    if (this.requests.wakeAtMs <= nowMs) this.state.out.follow({ type: 'due' });
   }
 }

@@ -8,6 +8,31 @@ const request = (age: number, ...wishes: string[]): LockRequest => ({
   wishes: wishes.map((wish) => ({ name: wish.toLowerCase(), exclusive: wish === wish.toUpperCase() })),
 });
 
+const holders = (locks: LockTable, name: string, shared = false): LockRequest[] => {
+  const found = new Set<LockRequest>();
+  locks.addHolders(name, shared, found);
+  return [...found];
+};
+
+describe('who holds a lock', () => {
+  const locks = new LockTable();
+  const [reader, writer] = [request(1, 'a'), request(2, 'AB')];
+  locks.request(reader, true);
+  locks.request(writer, true);
+
+  test('those who share it only if asked for', () => {
+    expect(holders(locks, 'a')).toEqual([]);
+    expect(holders(locks, 'a', true)).toEqual([reader]);
+    expect(holders(locks, 'ab')).toEqual([writer]);
+  });
+
+  test('of every lock with a prefix', () => {
+    const found = new Set<LockRequest>();
+    locks.addHoldersOf('a', true, found);
+    expect(found).toEqual(new Set([reader, writer]));
+  });
+});
+
 describe('K3 wait-die', () => {
   test('a request waits only if it is older than the holder', () => {
     const locks = new LockTable();
@@ -68,10 +93,10 @@ describe('K3 wait-die', () => {
     const waiter = request(4, 'A', 'B');
     locks.request(holder, true);
     locks.request(waiter, true);
-    expect(locks.exclusiveHolder('b')).toBeUndefined();
+    expect(holders(locks, 'b')).toEqual([]);
     expect(locks.request(request(5, 'B'), true).type).toBe('refused');
     expect(locks.release(holder)).toEqual([waiter]);
-    expect(locks.exclusiveHolder('b')).toBe(waiter);
+    expect(holders(locks, 'b')).toEqual([waiter]);
   });
 
   test('a waiter that gives up sets free who stood behind it', () => {

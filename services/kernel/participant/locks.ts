@@ -64,17 +64,15 @@ export class LockTable {
     return this.waiting.has(request);
   }
 
-  exclusiveHolder(name: string): LockRequest | undefined {
-    return this.locks.get(name)?.exclusive;
+  /** Adds those who hold the lock: exclusively, or in any way. */
+  addHolders(name: string, shared: boolean, holders: Set<LockRequest>): void {
+    const lock = this.locks.get(name);
+    if (lock !== undefined) addHolders(lock, shared, holders);
   }
 
-  /** Holders of exclusive locks with this prefix. Looks at every lock. */
-  exclusiveHolders(prefix: string): Set<LockRequest> {
-    const holders = new Set<LockRequest>();
-    for (const [name, lock] of this.locks) {
-      if (lock.exclusive !== undefined && name.startsWith(prefix)) holders.add(lock.exclusive);
-    }
-    return holders;
+  /** As {@link addHolders}, of every lock with this prefix. Looks at every lock. */
+  addHoldersOf(prefix: string, shared: boolean, holders: Set<LockRequest>): void {
+    for (const [name, lock] of this.locks) if (name.startsWith(prefix)) addHolders(lock, shared, holders);
   }
 
   /** Whether somebody waits for a lock that the request holds. */
@@ -244,6 +242,11 @@ export class LockTable {
     const rest = lock.queue?.filter((waiter) => waiter.request !== request);
     lock.queue = rest?.length ? rest : undefined;
   }
+}
+
+function addHolders(lock: Lock, shared: boolean, holders: Set<LockRequest>): void {
+  if (lock.exclusive !== undefined) holders.add(lock.exclusive);
+  if (shared && lock.shared !== undefined) for (const holder of lock.shared) holders.add(holder);
 }
 
 function without(holders: LockRequest[] | undefined, request: LockRequest): LockRequest[] | undefined {

@@ -1,6 +1,6 @@
 /**
- * Reads. A linearizable one waits for the outcome of every exclusive lock that is held on what it asks
- * for when it arrives (invariant K5), bounded in number and by its deadline; later locks do not hold
+ * Reads. A linearizable one waits for the outcome of whoever may change what it asks for and holds a
+ * lock on it when it arrives (invariant K5), bounded in number and by its deadline; later locks do not hold
  * it up. An eventual one answers at once.
  */
 
@@ -115,17 +115,13 @@ export class Reads<T extends ResourceTypes> {
 
   private holders(query: T['query']): Set<LockRequest> | undefined {
     const { locks, resource } = this.state;
+    if (locks.heldCount === 0) return undefined;
+    const { awaitsShared } = resource;
     const awaited = resource.awaited(query);
-    if (typeof awaited === 'string') {
-      const holders = locks.exclusiveHolders(awaited);
-      return holders.size > 0 ? holders : undefined;
-    }
-    let holders: Set<LockRequest> | undefined;
-    for (const name of awaited) {
-      const holder = locks.exclusiveHolder(name);
-      if (holder !== undefined) (holders ??= new Set()).add(holder);
-    }
-    return holders;
+    const holders = new Set<LockRequest>();
+    if (typeof awaited === 'string') locks.addHoldersOf(awaited, awaitsShared, holders);
+    else for (const name of awaited) locks.addHolders(name, awaitsShared, holders);
+    return holders.size > 0 ? holders : undefined;
   }
 
   private answer(command: CommandOf<'read', T>): void {

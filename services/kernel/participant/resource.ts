@@ -5,7 +5,7 @@
  */
 
 import type { Failure } from '../failure.ts';
-import type { Cost, Output } from '../kernel.ts';
+import type { Cost, Origin, Output } from '../kernel.ts';
 import type { LockWish } from './locks.ts';
 import type { ResourceTypes } from './types.ts';
 
@@ -20,6 +20,50 @@ export type RecordOutput<T extends ResourceTypes> = Pick<
   'put' | 'remove' | 'removeRange' | 'emit'
 >;
 
+/** What a resource works with outside of transactions. Valid only during the call that it is handed to. */
+export interface ResourceContext<T extends ResourceTypes> {
+  /** As of the step under way ({@link StepInput}). */
+  readonly nowMs: number;
+  readonly entropy: number;
+  /** Of the term. */
+  readonly epoch: number;
+  readonly out: RecordOutput<T>;
+  /** A new revision of the partition, durable with this batch. */
+  takeRevision(): number;
+  /** Answers a request, at most once for each origin. Without an origin nobody asked. */
+  respond(origin: Origin, response: T['response']): void;
+  fail(origin: Origin, failure: Failure): void;
+  /** Steps another request, possibly in a later batch: for what is beyond the cost of this one. */
+  follow(request: T['request']): void;
+  /** Somebody waits for what holds this lock: whoever holds it inquires soon. */
+  urge(lockName: string): void;
+}
+
+/** What a resource does beside transactions: publish, deliver, add. The kernel only passes it on. */
+export interface ResourceRequests<T extends ResourceTypes> {
+  /** Keys of records that are needed and not known; empty if none. */
+  missing(request: T['request']): readonly string[];
+  /** Upper bound of what {@link serve} writes, with what it adds to {@link conclude} and to the resource's seal. */
+  cost(request: T['request']): Cost;
+  /** Answers now, or keeps the origin and answers later. */
+  serve(request: T['request'], origin: Origin, context: ResourceContext<T>): void;
+  /** Whoever asked is gone and hears nothing any more. */
+  cancel(target: Origin, context: ResourceContext<T>): void;
+  /** The term is handed over: fails every request that only waits, with NO_LEADER, so that it is made elsewhere. */
+  retire(context: ResourceContext<T>): void;
+  /** Wall time in milliseconds at which {@link onDue} has something to do; undefined: nothing is waited for. */
+  wakeAtMs(): number | undefined;
+  /** Does what is due, a bounded part at a time; {@link wakeAtMs} then tells of the rest. */
+  onDue(context: ResourceContext<T>): void;
+  /** Upper bound of what {@link onDue} writes, with what it adds to {@link conclude} and to the resource's seal. */
+  readonly dueCost: Cost;
+  /**
+   * Once at the end of a batch, before the resource's seal: answers those who waited for what this
+   * batch did. What it writes is within the cost of what the batch stepped and {@link Resource.sealCost}.
+   */
+  conclude(context: ResourceContext<T>): void;
+}
+
 export interface Resource<T extends ResourceTypes> {
   /** Of the records that must be in memory when a term begins. */
   readonly activeRanges: readonly { readonly from: string; readonly to: string }[];
@@ -27,7 +71,10 @@ export interface Resource<T extends ResourceTypes> {
   recover(key: string, record: T['record']): void;
 
   /** All active records were recovered: the term begins at this revision. */
-  lead(revision: number): void;
+  lead(revision: number, epoch: number): void;
+
+  /** What it does outside of transactions; undefined: nothing. */
+  readonly requests: ResourceRequests<T> | undefined;
 
   /** Keys of records that are needed and not known; empty if none. Called often, so it must be cheap. */
   missing(operations: readonly T['operation'][]): readonly string[];
@@ -40,7 +87,9 @@ export interface Resource<T extends ResourceTypes> {
   locks(operations: readonly T['operation'][]): readonly LockWish[];
   /** What a prepared effect holds: the same as {@link locks} of its operations. */
   locksOf(effect: T['effect']): readonly LockWish[];
-  /** Locks whose exclusive holders a linearizable read waits for (invariant K5): names, or a prefix of names. */
+  /** Whether those who share a lock change what it stands for, so that a linearizable read waits for them too. */
+  readonly awaitsShared: boolean;
+  /** Locks whose changing holders a linearizable read waits for (invariant K5): names, or a prefix of names. */
   awaited(query: T['query']): readonly string[] | string;
 
   /** A limit that the operations break, whatever is stored. Also checked by {@link evaluate}. */

@@ -53,12 +53,14 @@ export class PartitionState<T extends ResourceTypes> {
 
   /** Commits an effect under a revision of its own. Returns the partition's revision. */
   apply(effect: T['effect'], held: boolean): number {
-    if (this.resource.changes(effect)) {
-      this.revision++;
-      this.progressChanged = true;
-    }
+    if (this.resource.changes(effect)) this.takeRevision();
     this.resource.apply(effect, this.revision, this.nowMs, held, this.out);
     return this.revision;
+  }
+
+  takeRevision(): number {
+    this.progressChanged = true;
+    return ++this.revision;
   }
 
   send(message: ToCoordinator): void {

@@ -18,6 +18,9 @@ export interface ResourceTypes {
   /** What can be read. */
   readonly query: unknown;
   readonly answer: unknown;
+  /** What else may be asked for, outside of transactions: to publish, to pull, to add; `never` if nothing. */
+  readonly request: unknown;
+  readonly response: unknown;
   /** The resource's own durable records; `type` is none of {@link ProtocolRecord}'s. */
   readonly record: { readonly type: string };
 }
@@ -71,13 +74,19 @@ export type ParticipantCommand<T extends ResourceTypes = ResourceTypes> =
     }
   /** Answers `prepared`, in the order of the transaction ids. */
   | { readonly type: 'listPrepared'; readonly origin: Origin; readonly after?: string; readonly limit: number }
-  /** The caller of a read, work or local transaction is gone: nobody is to be answered. */
+  /** Work of the resource's own, outside of transactions. Answers `response` or `failure`. */
+  | { readonly type: 'request'; readonly origin?: Origin; readonly request: T['request'] }
+  /** The caller of a read, work, request or local transaction is gone: nobody is to be answered. */
   | { readonly type: 'cancel'; readonly target: Origin }
   | { readonly type: 'tick' }
   /** Of the kernel's own making: a lock request was granted, or has waited as long as it may. */
   | { readonly type: 'granted' | 'waitedOut'; readonly ticket: number }
   /** Of the kernel's own making: the resource removes what nobody needs. */
   | { readonly type: 'upkeep' }
+  /** The term is handed over: requests that only wait are answered. */
+  | { readonly type: 'retire' }
+  /** Of the kernel's own making: the resource has work that is due. */
+  | { readonly type: 'due' }
   /** Of the kernel's own making: a read has nothing to wait for any more. */
   | { readonly type: 'answerRead'; readonly ticket: number };
 
@@ -101,6 +110,7 @@ export type ParticipantReply<T extends ResourceTypes = ResourceTypes> =
   | { readonly type: 'read'; readonly answer: T['answer']; readonly revision: number }
   /** The partition's revision after the change; 0 where nothing is changed yet. */
   | { readonly type: 'done'; readonly revision: number }
+  | { readonly type: 'response'; readonly response: T['response'] }
   | { readonly type: 'failure'; readonly failure: Failure }
   | { readonly type: 'vote'; readonly vote: Vote; readonly cause?: Failure }
   | { readonly type: 'acknowledged'; readonly heuristic?: Heuristic }

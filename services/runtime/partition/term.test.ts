@@ -12,6 +12,7 @@ type Command =
   | { readonly type: 'read'; readonly key: string; readonly origin?: Origin }
   | { readonly type: 'hold'; readonly origin?: Origin }
   | { readonly type: 'retire' }
+  | { readonly type: 'letGo' }
   | { readonly type: 'tick' };
 
 /** Counts additions by key; keys that begin with "cold" are loaded on demand. */
@@ -20,6 +21,10 @@ class Tally implements Kernel<Command, number, number, string> {
   readonly known = new Set<string>();
   readonly sealCost: Cost = { operations: 1, bytes: 100 };
   readonly tick: Command = { type: 'tick' };
+  retire: Command | undefined;
+  /** Those that asked to be held, and the command that the next seal adds. */
+  readonly held: Origin[] = [];
+  sealFollow: Command | undefined;
   wakeMs: number | undefined;
   ticks = 0;
   private loads: KeyRange[] = [{ from: 'hot/', to: 'hot0' }];
@@ -47,7 +52,9 @@ class Tally implements Kernel<Command, number, number, string> {
     if (command.type === 'tick') {
       this.ticks++;
       this.wakeMs = undefined;
-    } else if (command.type === 'retire') out.stepDown('a later epoch was seen');
+    } else if (command.type === 'hold') this.held.push(command.origin);
+    else if (command.type === 'letGo') for (const origin of this.held.splice(0)) out.reply(origin, 0);
+    else if (command.type === 'retire') out.stepDown('a later epoch was seen');
     else if (command.type === 'read') out.reply(command.origin, this.totals.get(command.key) ?? 0);
     else if (command.type === 'add') {
       const total = (this.totals.get(command.key) ?? 0) + 1;
@@ -57,7 +64,10 @@ class Tally implements Kernel<Command, number, number, string> {
       out.reply(command.origin, total);
     }
   }
-  seal(): void {}
+  seal(_input: StepInput, out: Output<Command, number, number, string>): void {
+    if (this.sealFollow !== undefined) out.follow(this.sealFollow);
+    this.sealFollow = undefined;
+  }
   wakeAtMs(): number | undefined {
     return this.wakeMs;
   }
@@ -332,6 +342,28 @@ describe('a partition term', () => {
     await handedOver;
     expect(holder.failures.map((f) => f.reason)).toEqual(['OUTCOME_UNKNOWN']);
     expect(state.ended).toEqual(['handed over']);
+  });
+
+  it('lets those go who only wait, when it hands over', async () => {
+    const { term, state } = await setUp();
+    state.kernel.retire = { type: 'letGo' };
+    const holder = requester();
+    term.submit({ type: 'hold', origin: holder }, 'work');
+    await settle();
+    await term.handOver(1000);
+    expect(holder.replies).toEqual([0]);
+    expect(state.ended).toEqual(['handed over']);
+  });
+
+  it('steps what the end of a batch sets free', async () => {
+    const { term, state } = await setUp();
+    const holder = requester();
+    term.submit({ type: 'hold', origin: holder }, 'work');
+    await settle();
+    state.kernel.sealFollow = { type: 'letGo' };
+    term.submit({ type: 'add', key: 'hot/a' }, 'work');
+    await settle();
+    expect(holder.replies).toEqual([0]);
   });
 
   it('steps the tick when the kernel wants to be woken, not before', async () => {

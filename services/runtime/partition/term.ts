@@ -193,6 +193,8 @@ export class Term<Command extends object, Stored, Reply, Message> {
    */
   async handOver(boundMs: number): Promise<void> {
     if (this.state === 'leading') {
+      const { retire } = this.options.kernel;
+      if (retire !== undefined) this.submit(retire, 'control');
       this.state = 'handing-over';
       const timer = this.options.clock.setTimer(boundMs, () => this.idle?.());
       if (this.busy) await new Promise<void>((resolve) => (this.idle = resolve));
@@ -298,8 +300,8 @@ export class Term<Command extends object, Stored, Reply, Message> {
         break;
       }
     }
-    this.follows.push(...batch.follows);
     if (stepped > 0) kernel.seal(input, batch);
+    this.follows.push(...batch.follows);
     return batch;
   }
 

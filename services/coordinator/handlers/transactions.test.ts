@@ -65,6 +65,8 @@ describe('an interactive transaction', () => {
     await put({ key: 'i3', transaction });
     const { transaction: aborted } = await mesh.call(coordinator.abortTransaction, transaction);
     expect(aborted!.state).toBe(State.ABORTED);
+    const told = await mesh.call(coordinator.getTransaction, transaction);
+    expect(told.transaction!.branches.map(({ state }) => state)).toEqual([BranchState.TOLD]);
     expect((await get('i3')).entry!.absent).toBe(true);
     expect((await mesh.call(coordinator.commitTransaction, transaction)).transaction!.state).toBe(State.ABORTED);
   });

@@ -24,18 +24,23 @@ export function toTransaction(view: kernel.TransactionView): Transaction {
     state: State[view.state],
     mode: Mode.TWO_PHASE_COMMIT,
     attempt: view.attempt,
-    branches: view.branches.length === 0 ? NO_BRANCHES : view.branches.map(toBranch),
+    branches: view.branches.length === 0 ? NO_BRANCHES : view.branches.map((branch) => toBranch(branch, view)),
     cause: view.cause === undefined ? undefined : failureToStatus(view.cause),
     decideTime: view.decideMs === undefined ? undefined : toTimestamp(view.decideMs),
     mixed: view.mixed,
   };
 }
 
-export function toBranch(view: kernel.BranchView): Branch {
+/** An abort is not acknowledged (invariant T2), so nothing is under way after it. */
+function stateOf(branch: kernel.BranchView, { state }: kernel.TransactionView): BranchState {
+  return state === 'ABORTED' && branch.state === 'COMPLETING' ? BranchState.TOLD : BranchState[branch.state];
+}
+
+function toBranch(view: kernel.BranchView, transaction: kernel.TransactionView): Branch {
   return {
     participant: view.participant,
     partition: view.partition,
-    state: BranchState[view.state],
+    state: stateOf(view, transaction),
     readOnly: view.readOnly,
     tries: view.tries,
     lastError: view.lastError === undefined ? undefined : failureToStatus(view.lastError),
@@ -64,7 +69,7 @@ export function toEvent(event: kernel.TransactionEvent): TransactionEvent {
   return {
     type: EVENT_TYPES[event.type],
     transaction: toTransaction(event.transaction),
-    branch: event.branch === undefined ? undefined : toBranch(event.branch),
+    branch: event.branch === undefined ? undefined : toBranch(event.branch, event.transaction),
     time: toTimestamp(event.timeMs),
   };
 }

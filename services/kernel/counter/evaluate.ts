@@ -51,19 +51,22 @@ function evaluate(operation: CounterOperation, before: CounterChange | undefined
   const entry = state.find(name);
   if (operation.type === 'create') {
     if (before !== undefined) return mixed(name);
-    return entry === undefined ? { ...operation, createMs: nowMs } : exists(name, entry.kind);
+    if (entry !== undefined) return exists(name, entry.kind);
+    return isWithin(operation.value, operation.bounds) ? { ...operation, createMs: nowMs } : outsideBounds(name, operation.value, operation.bounds);
   }
   if (entry === undefined) return notFound(state.participant, name);
   switch (operation.type) {
     case 'add': {
       if (!state.isHome(name)) return awayFromHome(name);
-      if (before === undefined || before.type === 'check') return { type: 'add', name, amount: operation.amount };
-      return before.type === 'add' ? { type: 'add', name, amount: before.amount + operation.amount } : mixed(name);
+      if (before !== undefined && before.type !== 'add' && before.type !== 'check') return mixed(name);
+      const amount = operation.amount + (before?.type === 'add' ? before.amount : 0n);
+      return { type: 'add', name, amount, exclusive: before !== undefined && isExclusive(before) };
     }
     case 'check': {
       if (entry.kind !== 'strong') return wrongKind(name, entry.kind, "can't be checked");
       if (entry.value !== operation.value) return otherValue(name, operation.value, entry.value);
-      return before ?? { type: 'check', name };
+      if (before === undefined) return { type: 'check', name };
+      return before.type === 'add' ? { ...before, exclusive: true } : mixed(name);
     }
     case 'set': {
       if (before !== undefined) return mixed(name);
@@ -95,6 +98,11 @@ function refusalOf(name: string, amount: bigint, state: CounterState): Failure |
 
 export function isWithin(value: bigint, { minimum, maximum }: Bounds): boolean {
   return (minimum === undefined || value >= minimum) && (maximum === undefined || value <= maximum);
+}
+
+/** All but plain adds have the counter for themselves from prepare to outcome. */
+export function isExclusive(change: CounterChange): boolean {
+  return change.type !== 'add' || change.exclusive;
 }
 
 /** Why an add that does not fit is refused: a bound, or the range of the counter. */

@@ -15,7 +15,7 @@ import { Adds } from './adds.ts';
 import { CounterCache } from './cache.ts';
 import { type CounterEntry, LARGEST_NEW_BYTES } from './entry.ts';
 import { Escrow } from './escrow.ts';
-import { checkOperations, evaluateOperations, refusalOfAdd, type CounterState } from './evaluate.ts';
+import { checkOperations, evaluateOperations, isExclusive, refusalOfAdd, type CounterState } from './evaluate.ts';
 import { EVENT_ADDS_BYTES, EventLog } from './events.ts';
 import { notFound, wrongKind } from './failures.ts';
 import { counterKey, EVENT_PREFIX, MOVING_PREFIX } from './keys.ts';
@@ -379,9 +379,4 @@ export class CounterResource implements Resource<CounterTypes>, CounterState {
       rates: { seconds: [], minutes: [], hours: [] },
     });
   }
-}
-
-/** All but adds have the counter for themselves from prepare to outcome. */
-function isExclusive({ type }: CounterChange): boolean {
-  return type !== 'add';
 }

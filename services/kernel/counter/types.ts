@@ -66,7 +66,8 @@ export type CounterOperation = AddOperation | CheckOperation | SetOperation | Cr
 
 /** What the commit of a branch does to one counter. Adds are summed: only their sum counts (C3). */
 export type CounterChange =
-  | { readonly type: 'add'; readonly name: string; readonly amount: bigint }
+  /** `exclusive`: the branch rests on the value, too. */
+  | { readonly type: 'add'; readonly name: string; readonly amount: bigint; readonly exclusive: boolean }
   /** Only locked. */
   | { readonly type: 'check'; readonly name: string }
   | { readonly type: 'set'; readonly name: string; readonly value: bigint }

@@ -108,8 +108,15 @@ export class Dispatcher {
     const { service, session } = batch;
     const chunks = new Map<number, Chunk>();
     let last: Chunk | undefined;
+    let counter = '';
+    // Of all adds to the counter; undefined: each slot has its own.
+    let common: number | undefined;
     for (const add of adds) {
-      const partition = this.layouts.partitionOf(service, add.counter, session, add.sequence, tries);
+      if (add.counter !== counter) {
+        counter = add.counter;
+        common = this.layouts.get(service, counter)?.kind === 'sharded' ? undefined : this.layouts.partitionOf(service, counter, session, 0, tries);
+      }
+      const partition = common ?? this.layouts.partitionOf(service, counter, session, add.sequence, tries);
       let chunk = last?.partition === partition ? last : chunks.get(partition);
       if (chunk === undefined) chunks.set(partition, (chunk = new Chunk(this, batch, partition, tries)));
       if (!chunk.take(add)) {

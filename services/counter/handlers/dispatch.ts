@@ -35,6 +35,8 @@ export interface AddBatch {
 
 export type CountedOrFailed = Exclude<AddOutcome, { readonly type: 'elsewhere' }>;
 
+/** The most adds that may be under way in this process. */
+const MOST_OUTSTANDING = 262_144;
 /** Adds are sent on at most so often; the slot that they belong to moves, or the counter comes and goes. */
 const TRIES = 6;
 
@@ -89,8 +91,7 @@ class Chunk implements Requester<CounterReply> {
   }
 
   onFailure(failure: Failure): void {
-    const outcome: CountedOrFailed = { type: 'failed', failure };
-    for (const add of this.pending) this.batch.onOutcome(add, outcome);
+    this.dispatcher.fail(this.batch, this.pending, failure);
   }
 }
 
@@ -98,13 +99,26 @@ export class Dispatcher {
   private readonly services: CounterServices;
   private readonly port: PartitionPort;
   private readonly layouts = new Layouts();
+  private outstanding = 0;
 
   constructor(services: CounterServices, port: PartitionPort) {
     this.services = services;
     this.port = port;
   }
 
-  send(batch: AddBatch, adds: readonly PendingAdd[], tries = 0): void {
+  send(batch: AddBatch, adds: readonly PendingAdd[]): void {
+    this.outstanding += adds.length;
+    if (this.outstanding > MOST_OUTSTANDING) this.fail(batch, adds, tooManyAdds(this.outstanding - adds.length));
+    else this.sendOn(batch, adds, 0);
+  }
+
+  fail(batch: AddBatch, adds: readonly PendingAdd[], failure: Failure): void {
+    const outcome: CountedOrFailed = { type: 'failed', failure };
+    this.outstanding -= adds.length;
+    for (const add of adds) batch.onOutcome(add, outcome);
+  }
+
+  private sendOn(batch: AddBatch, adds: readonly PendingAdd[], tries: number): void {
     const { service, session } = batch;
     const chunks = new Map<number, Chunk>();
     let last: Chunk | undefined;
@@ -138,11 +152,14 @@ export class Dispatcher {
       if (outcome.type === 'elsewhere') {
         this.layouts.hear(batch.service, add.counter, outcome.layout);
         (elsewhere ??= []).push(add);
-      } else batch.onOutcome(add, outcome);
+      } else {
+        this.outstanding--;
+        batch.onOutcome(add, outcome);
+      }
     }
     if (elsewhere === undefined) return;
-    if (chunk.tries + 1 < TRIES) return this.send(batch, elsewhere, chunk.tries + 1);
-    for (const add of elsewhere) batch.onOutcome(add, { type: 'failed', failure: unsettled(add.counter) });
+    if (chunk.tries + 1 < TRIES) return this.sendOn(batch, elsewhere, chunk.tries + 1);
+    for (const add of elsewhere) this.fail(batch, [add], unsettled(add.counter));
   }
 
   private submit(chunk: Chunk): void {
@@ -164,6 +181,10 @@ export class Dispatcher {
       else chunk.onFailure({ reason: 'INTERNAL', message: `an add failed: ${String(error)}` });
     }
   }
+}
+
+function tooManyAdds(count: number): Failure {
+  return { reason: 'OVERLOADED', message: `${count} adds are under way at this server, its limit; wait for results, then try again`, retryAfterMs: 100 };
 }
 
 function unsettled(counter: string): Failure {

@@ -367,6 +367,8 @@ export class CounterResource implements Resource<CounterTypes>, CounterState {
   }
 
   private create({ name, id, kind, bounds, value, shards, createMs }: Extract<CounterChange, { readonly type: 'create' }>): void {
+    // Others may have counted under this name: they hear of it, and answer with what they know.
+    if (kind === 'replicated') this.news.add(name);
     this.counters.create(name, {
       type: 'counter',
       id,

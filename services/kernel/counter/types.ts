@@ -323,8 +323,10 @@ export const LIMITS = {
   operations: 1_000,
   /** Adds of one request: their tokens fit one write, whatever their scopes. */
   adds: 1_024,
-  /** Components of a replicated counter. */
-  components: 1_024,
+  /** Components of a replicated counter: as many counters as one branch may have must fit one write. */
+  components: 160,
+  /** Operations of a branch that do more than add and check: each writes more than its counter. */
+  configurations: 8,
   shards: 64,
   /** Replicated counters of one merge, and counters of one page of what moves. */
   states: 32,

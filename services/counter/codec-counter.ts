@@ -17,7 +17,6 @@ import type {
   CounterRecord,
   CounterStored,
   QueuedAdds,
-  RateBucket,
   Slot,
 } from '../kernel/counter/types.ts';
 import type { EffectCodec } from '../runtime/participant/codec-protocol.ts';
@@ -85,9 +84,10 @@ export function toRecord({ kind, bounds, slots, components, rates, ...rest }: Co
     previousShards,
     slots: slots.map((slot): CounterSlot => ({ ...slot, state: SLOT_STATES[slot.state] })),
     components: components.map((component) => ({ ...component })),
-    seconds: rates.seconds.map(toBucket),
-    minutes: rates.minutes.map(toBucket),
-    hours: rates.hours.map(toBucket),
+    // Encoded at once, and not kept.
+    seconds: rates.seconds as CounterRateBucket[],
+    minutes: rates.minutes as CounterRateBucket[],
+    hours: rates.hours as CounterRateBucket[],
   };
 }
 
@@ -106,10 +106,6 @@ export function fromRecord(message: CounterMessage): CounterRecord {
     components,
     rates: { seconds, minutes, hours },
   };
-}
-
-function toBucket({ start, added, adds }: RateBucket): CounterRateBucket {
-  return { start, added, adds };
 }
 
 function toChange(change: CounterChange): ChangeMessage {

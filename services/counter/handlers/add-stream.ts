@@ -14,7 +14,8 @@ import type { ActiveSpan, Spans } from '../../runtime/telemetry/spans.ts';
 import type { CallContext, Duplex } from '../../runtime/transport/service.ts';
 import { durationMs } from '../../runtime/transport/time.ts';
 import { namedAdds, toResult } from './adds.ts';
-import type { AddBatch, CountedOrFailed, Dispatcher, PendingAdd } from './dispatch.ts';
+import type { AddBatch, CountedOrFailed, PendingAdd } from './chunk.ts';
+import type { Dispatcher } from './dispatch.ts';
 import { counterService, type CounterServices } from './service.ts';
 import { addStreamRequest } from './validate.ts';
 

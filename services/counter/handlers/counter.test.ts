@@ -17,7 +17,7 @@ import { failureOf, newId, putOp, startMesh, until, type Meshed } from '../../ru
 let mesh: Meshed;
 
 beforeAll(async () => {
-  mesh = await startMesh({ partitions: 3, counters: ['counter'] }, 2);
+  mesh = await startMesh({ partitions: 3, counters: ['counter'], leaseTtlMs: 10_000 }, 2);
 });
 afterAll(() => mesh.close());
 

@@ -121,7 +121,9 @@ export class Adds {
       this.parts.counters.touch(entry);
       if (entry.kind === 'replicated') this.parts.tell(entry.name);
     }
-    const result: TokenResult = { type: 'counted', check, value: entry.kind === 'strong' ? entry.value : undefined };
+    // What is prepared here may be committed already: then a value without it would not be linearizable (invariant C5).
+    const value = entry.kind === 'strong' && !this.parts.escrow.isHeld(entry.name) ? entry.value : undefined;
+    const result: TokenResult = { type: 'counted', check, value };
     this.parts.sessions.record(opened, sequence, result);
     return result;
   }

@@ -66,8 +66,16 @@ export class Rates {
     });
   }
 
+  /** A copy; what does not change any more is shared. */
   toRecord(): RatesRecord {
-    const [seconds, minutes, hours] = this.windows.map((buckets) => buckets.map((bucket) => ({ ...bucket })));
-    return { seconds: seconds!, minutes: minutes!, hours: hours! };
+    const [seconds, minutes, hours] = this.windows;
+    return { seconds: copyOf(seconds), minutes: copyOf(minutes), hours: copyOf(hours) };
   }
+}
+
+function copyOf(buckets: readonly RateBucket[]): RateBucket[] {
+  const copy = buckets.slice();
+  const last = copy.pop();
+  if (last !== undefined) copy.push({ ...last });
+  return copy;
 }

@@ -52,6 +52,8 @@ export function counterToMessage(record: CounterStored): RecordMessage {
       return { $case: 'counterEvent', value: { timeMs: record.timeMs, adds: record.adds.map((adds): CounterEventAdds => ({ ...adds })) } };
     case 'moving':
       return { $case: 'counterMoving', value: { id: record.id } };
+    case 'replica':
+      return { $case: 'counterReplica', value: {} };
     case 'tokens':
       return { $case: 'counterTokens', value: toTokens(record) };
   }
@@ -65,6 +67,8 @@ export function counterFromMessage(message: ParticipantRecord['record']): Counte
       return { type: 'event', timeMs: message.value.timeMs, adds: message.value.adds satisfies QueuedAdds[] };
     case 'counterMoving':
       return { type: 'moving', id: message.value.id };
+    case 'counterReplica':
+      return { type: 'replica' };
     case 'counterTokens':
       return fromTokens(message.value);
     default:

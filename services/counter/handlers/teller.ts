@@ -5,9 +5,9 @@
  */
 
 import { CounterServiceService } from '../../gen/txmesh/counter/v1/counter.ts';
-import { COUNTER_PREFIX, counterKey } from '../../kernel/counter/keys.ts';
+import { REPLICA_PREFIX } from '../../kernel/counter/keys.ts';
 import { compareComponents, mergeComponents } from '../../kernel/counter/replicated.ts';
-import { type CounterRecord, LIMITS, type ReplicatedState } from '../../kernel/counter/types.ts';
+import { LIMITS, type ReplicatedState } from '../../kernel/counter/types.ts';
 import { delay } from '../../runtime/clock.ts';
 import { partitionPrefix } from '../../runtime/cluster/keys.ts';
 import { prefixRange } from '../../runtime/store/store.ts';
@@ -67,16 +67,12 @@ export class Teller implements Task {
   private async *stored(): AsyncGenerator<string[]> {
     const { services, service, partition } = this.led;
     const records = partitionPrefix(service.name, partition);
-    const range = prefixRange(records + counterKey(''));
+    const prefix = records + REPLICA_PREFIX;
+    const range = prefixRange(prefix);
     let { from } = range;
     for (;;) {
       const { entries, more } = await services.store.scan({ from, to: range.to }, { limit: SCAN });
-      const names: string[] = [];
-      for (const { key, value } of entries) {
-        const local = key.slice(records.length);
-        if ((services.codec.decode(local, value) as CounterRecord).kind === 'replicated') names.push(local.slice(COUNTER_PREFIX.length));
-      }
-      yield names;
+      yield entries.map(({ key }) => key.slice(prefix.length));
       const last = entries.at(-1);
       if (last === undefined || !more) return;
       from = `${last.key}\0`;

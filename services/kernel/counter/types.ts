@@ -247,7 +247,7 @@ export interface CounterRecord extends Layout {
   readonly rates: RatesRecord;
 }
 
-/** Adds of one batch to one queued counter. */
+/** Adds of one batch to one queued counter; their sum has 64 bits. */
 export interface QueuedAdds {
   readonly name: string;
   readonly id: string;
@@ -268,7 +268,12 @@ export interface MovingRecord {
   readonly id: string;
 }
 
-export type CounterStored = CounterRecord | EventRecord | MovingRecord | TokenRecord<TokenResult>;
+/** Under `replica/<name>`: the counter is replicated; for whoever tells others of all that are. */
+export interface ReplicaRecord {
+  readonly type: 'replica';
+}
+
+export type CounterStored = CounterRecord | EventRecord | MovingRecord | ReplicaRecord | TokenRecord<TokenResult>;
 
 /** Emitted once per batch that changes something. */
 export interface CounterEvent {

@@ -16,6 +16,9 @@ import { abortTransaction, begin, routedTo, type BeginOptions, type InteractiveT
 import { KeyValue } from './key-value.ts';
 import { DEFAULT_MAX_PENDING, DEFAULT_TIMEOUT_MS, type CallOptions, type ConnectOptions, type Environment } from './options.ts';
 import { branchInfo, nameOf, transactionInfo, type Branch, type Heuristic, type Outcome, type State, type TransactionInfo } from './outcome-codec.ts';
+import { QUEUE } from './queue/message.ts';
+import { Publishers } from './queue/publishers.ts';
+import { Queue } from './queue/queue.ts';
 import { Rpc } from './rpc.ts';
 import { runTransaction, type TransactionOptions } from './run-transaction.ts';
 import type { Transaction } from './transaction.ts';
@@ -62,6 +65,7 @@ export interface TransactionEvent {
 export class Mesh implements AsyncDisposable {
   private readonly rpc: Rpc;
   private readonly executor: Executor;
+  private readonly publishers: Publishers;
   private readonly mapKnown: Promise<void>;
   private hasMap = false;
   private mapError: TxmeshError | undefined;
@@ -72,6 +76,7 @@ export class Mesh implements AsyncDisposable {
     const { credentials, channelOptions = {}, timeoutMs = DEFAULT_TIMEOUT_MS, maxPending = DEFAULT_MAX_PENDING } = options;
     this.rpc = new Rpc({ addresses: options.addresses, credentials, channelOptions, timeoutMs, maxPending }, environment);
     this.executor = new Executor(this.rpc);
+    this.publishers = new Publishers(this.rpc);
     this.mapKnown = new Promise((resolve, reject) => {
       this.followCluster(resolve).catch((error: unknown) => {
         this.mapError = error as TxmeshError;
@@ -212,12 +217,18 @@ export class Mesh implements AsyncDisposable {
     return new KeyValue(this.rpc, participant);
   }
 
+  /** The topics, subscriptions and messages of a queue service. */
+  queue(participant: string = QUEUE): Queue {
+    return new Queue(this.rpc, this.executor, this.publishers, participant);
+  }
+
   /**
    * Closes the connection. Watches end, and Execute calls under way fail, as OutcomeUnknown if they may
    * have taken effect; other calls under way are left to finish.
    */
   close(): void {
     this.executor.close();
+    this.publishers.close();
     this.rpc.close();
   }
 

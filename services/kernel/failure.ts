@@ -68,6 +68,16 @@ export const REASONS = {
   PARTITION_MISMATCH: 'FAILED_PRECONDITION',
   /** No branch of this name is prepared. */
   BRANCH_NOT_FOUND: 'NOT_FOUND',
+  /** The session is older than those that are kept; nothing was done. */
+  SESSION_EXPIRED: 'FAILED_PRECONDITION',
+  /** The session has said that it will not retry this request any more. */
+  TOKEN_SETTLED: 'FAILED_PRECONDITION',
+  /** A message of the same ordering key before it was refused. */
+  ORDERING_KEY_PAUSED: 'ABORTED',
+  /** The acknowledgement came too late. */
+  ACK_EXPIRED: 'FAILED_PRECONDITION',
+  /** Somebody else has acknowledged the message. */
+  ALREADY_ACKNOWLEDGED: 'ABORTED',
   /** An error of the software; the log has more under the trace id. */
   INTERNAL: 'INTERNAL',
 } as const;

@@ -1,0 +1,106 @@
+/**
+ * Publishes to one topic, each message once: under a session and a sequence, so that what was lost can
+ * be sent again. A new session begins when the last one is old, or stuck; what is under way in the old
+ * one ends there.
+ */
+
+import { QueueServiceService as methods, type Message as WireMessage } from '../../gen/txmesh/queue/v1/queue.ts';
+import type { CallOptions } from '../options.ts';
+import type { Rpc } from '../rpc.ts';
+import type { TokenCallOptions } from '../token-call.ts';
+import { TokenCalls, type TokenCallOwner } from '../token-calls.ts';
+import { wireBytes } from './message.ts';
+import { PublishCall } from './publish-call.ts';
+import { PublishLane } from './publish-lane.ts';
+
+/** Sessions at a time; when the oldest of so many is stuck, new messages wait. */
+const MOST_LANES = 8;
+
+export class Publisher implements TokenCallOwner<PublishCall> {
+  readonly what: string;
+  private readonly rpc: Rpc;
+  private readonly participant: string;
+  private readonly topic: string;
+  private readonly calls: TokenCalls<string, PublishCall>;
+  /** The last one takes what is new. */
+  private lanes: PublishLane[] = [];
+
+  constructor(rpc: Rpc, participant: string, topic: string) {
+    this.rpc = rpc;
+    this.participant = participant;
+    this.topic = topic;
+    this.what = `the publish to ${topic}`;
+    this.calls = new TokenCalls(rpc, this);
+  }
+
+  /** Nothing is under way. */
+  get isIdle(): boolean {
+    return this.calls.size === 0;
+  }
+
+  /** A further message would have to wait. */
+  get isFull(): boolean {
+    return this.calls.isFull;
+  }
+
+  /** Resolves with the message's id. */
+  publish(message: WireMessage, options: Omit<TokenCallOptions, 'bytes'>): Promise<string> {
+    const call = new PublishCall(message, { ...options, bytes: wireBytes(message) });
+    this.calls.start(call);
+    return call.promise;
+  }
+
+  admit(call: PublishCall): boolean {
+    const lane = this.lane();
+    if (lane === undefined) return false;
+    // Within an ordering key, what is under way in an older session comes first.
+    if (call.key !== '' && this.lanes.some((other) => other !== lane && other.hasKey(call.key))) return false;
+    lane.send(call);
+    return true;
+  }
+
+  retry(call: PublishCall): void {
+    this.laneOf(call)?.retry(call);
+  }
+
+  ended(call: PublishCall): void {
+    const lane = this.laneOf(call);
+    lane?.ended(call);
+    if (lane !== undefined && lane.isEmpty && lane !== this.lanes.at(-1)) this.drop(lane);
+  }
+
+  async complete({ session, sequence, message }: PublishCall, options: CallOptions): Promise<void> {
+    const { rpc, participant, topic } = this;
+    const { id, settledBelow } = session!;
+    const request = { participant, topic, messages: [message], session: id, firstSequence: sequence, settledBelow: Math.min(settledBelow, sequence) };
+    await rpc.call(methods.publish, request, { ...options, route: { service: participant, routingKey: topic } });
+    session!.settle(sequence);
+  }
+
+  /** Whatever is under way fails. */
+  close(): void {
+    this.calls.close();
+    for (const lane of this.lanes) lane.close();
+    this.lanes = [];
+  }
+
+  private laneOf({ session }: PublishCall): PublishLane | undefined {
+    return this.lanes.find((lane) => lane.session === session);
+  }
+
+  /** The one for what is new; undefined: too many are stuck. */
+  private lane(): PublishLane | undefined {
+    const last = this.lanes.at(-1);
+    if (last !== undefined && !last.isWorn(this.rpc.environment.clock.monotonicMs())) return last;
+    for (const lane of this.lanes) if (lane.isEmpty) this.drop(lane);
+    if (this.lanes.length >= MOST_LANES) return undefined;
+    const lane = new PublishLane(this.rpc, this.participant, this.topic, this.calls);
+    this.lanes.push(lane);
+    return lane;
+  }
+
+  private drop(lane: PublishLane): void {
+    this.lanes = this.lanes.filter((other) => other !== lane);
+    lane.close();
+  }
+}

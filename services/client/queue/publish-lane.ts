@@ -41,6 +41,8 @@ export class PublishLane implements StreamOwner<PublishStream, PublishStreamResp
   private reconnect: Timer | undefined;
   /** An ordering key is stuck on the stream: nothing new goes here. */
   private broken = false;
+  /** The server does not know the session any more. */
+  private expired: TxmeshError | undefined;
 
   constructor(rpc: Rpc, participant: string, topic: string, calls: TokenCalls<string, PublishCall>) {
     const { clock } = rpc.environment;
@@ -153,6 +155,7 @@ export class PublishLane implements StreamOwner<PublishStream, PublishStreamResp
       this.order.hold(call);
       return this.order.release(call.key);
     }
+    if (error.reason === 'ORDERING_KEY_PAUSED' && this.expired !== undefined && this.renew(call, this.expired)) return;
     // The key stays paused on this stream, as what it waits for will not be sent again.
     if (call.key !== '' && meaningOf(error) === 'refused') this.broken = true;
     if (!this.calls.refused(call, error)) return;
@@ -163,6 +166,7 @@ export class PublishLane implements StreamOwner<PublishStream, PublishStreamResp
   /** Whether it goes on under another session. */
   private renew(call: PublishCall, error: TxmeshError): boolean {
     if (!this.calls.renewed(call, error)) return false;
+    this.expired = error;
     this.broken = true;
     this.ended(call);
     return true;

@@ -8,6 +8,7 @@ import type { BinaryWriter } from '@bufbuild/protobuf/wire';
 import type * as grpc from '@grpc/grpc-js';
 import { strict } from '../runtime/transport/decode.ts';
 import { encode } from '../runtime/encode.ts';
+import { makeError, type TxmeshError } from './errors.ts';
 
 const FRAME_CALLS = 4_096;
 const FRAME_BYTES = 1024 * 1024;
@@ -115,4 +116,9 @@ export class BatchedStream<Wire, Request, Response> {
     this.close();
     this.owner.onEnd(this, error);
   }
+}
+
+/** The server has ended a stream without saying why: nothing is known of what was unanswered. */
+export function streamEnded(address: string): TxmeshError {
+  return makeError({ reason: 'OUTCOME_UNKNOWN', message: `${address} ended the stream`, metadata: { status: 'UNAVAILABLE' } });
 }

@@ -8,7 +8,7 @@ import * as grpc from '@grpc/grpc-js';
 import { CoordinatorServiceService, type ExecuteResult, type ExecuteStreamResponse } from '../gen/txmesh/coordinator/v1/coordinator.ts';
 import { TRACEPARENT_HEADER } from '../runtime/transport/service.ts';
 import { backoffDelayMs, CONNECTION_BACKOFF } from './backoff.ts';
-import { BatchedStream, type StreamOwner } from './batched-stream.ts';
+import { BatchedStream, streamEnded, type StreamOwner } from './batched-stream.ts';
 import { COORDINATOR } from './cluster-map.ts';
 import { cancelled, closedError, deadlineExceeded, makeError, meaningOf, outcomeUnknown, type TxmeshError } from './errors.ts';
 import { EXECUTE_STREAM, type ExecuteStream } from './execute-codec.ts';
@@ -225,8 +225,4 @@ function overloaded(limit: number): TxmeshError {
 
 function undecided(transactionId: string): TxmeshError {
   return makeError({ reason: 'OUTCOME_UNKNOWN', message: 'the server answered without an outcome', transactionId });
-}
-
-function streamEnded(address: string): TxmeshError {
-  return makeError({ reason: 'OUTCOME_UNKNOWN', message: `${address} ended the stream`, metadata: { status: 'UNAVAILABLE' } });
 }

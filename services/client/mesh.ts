@@ -9,6 +9,10 @@ import {
 } from '../gen/txmesh/coordinator/v1/coordinator.ts';
 import { ClusterServiceService } from '../gen/txmesh/cluster/v1/cluster.ts';
 import { timestampMs } from '../runtime/transport/time.ts';
+import { Adder } from './counter/adder.ts';
+import { Counter } from './counter/counter.ts';
+import { Counters } from './counter/counters.ts';
+import { COUNTER } from './counter/operations.ts';
 import { sleep, type Deadline } from './deadline.ts';
 import { Cancelled, closedError, invalidRequest, makeError, type TxmeshError } from './errors.ts';
 import { Executor, type ExecuteOptions } from './executor.ts';
@@ -66,6 +70,8 @@ export class Mesh implements AsyncDisposable {
   private readonly rpc: Rpc;
   private readonly executor: Executor;
   private readonly publishers: Publishers;
+  /** By the name of their counter service. */
+  private readonly adders = new Map<string, Adder>();
   private readonly mapKnown: Promise<void>;
   private hasMap = false;
   private mapError: TxmeshError | undefined;
@@ -222,19 +228,36 @@ export class Mesh implements AsyncDisposable {
     return new Queue(this.rpc, this.executor, this.publishers, participant);
   }
 
+  /** One counter of a counter service. */
+  counter(name: string, { participant = COUNTER }: { readonly participant?: string } = {}): Counter {
+    return new Counter(this.rpc, this.adder(participant), participant, name);
+  }
+
+  /** The counters of a counter service, many at a time. */
+  counters(participant: string = COUNTER): Counters {
+    return new Counters(this.rpc, this.adder(participant), participant);
+  }
+
   /**
-   * Closes the connection. Watches end, and Execute calls under way fail, as OutcomeUnknown if they may
-   * have taken effect; other calls under way are left to finish.
+   * Closes the connection. Watches end; executions, publishes and adds under way fail, as OutcomeUnknown if
+   * they may have taken effect; other calls under way are left to finish.
    */
   close(): void {
     this.executor.close();
     this.publishers.close();
+    for (const adder of this.adders.values()) adder.close();
     this.rpc.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     this.close();
     return Promise.resolve();
+  }
+
+  private adder(participant: string): Adder {
+    let adder = this.adders.get(participant);
+    if (adder === undefined) this.adders.set(participant, (adder = new Adder(this.rpc, participant)));
+    return adder;
   }
 
   private async waitForMap(deadline: Deadline): Promise<void> {

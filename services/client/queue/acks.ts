@@ -22,7 +22,7 @@ export interface AckRequest {
 
 /** Why it was not carried out. After a lost answer, too late may mean that it came in time before. */
 export function ackError({ ackId, status }: AckFailure, open: boolean): TxmeshError {
-  const error = errorFromStatus(status ?? { code: 2, message: 'the server gave no reason', details: [] });
+  const error = errorFromStatus(status);
   if (!open || error.reason !== 'ACK_EXPIRED') return error;
   const message = `it is not known whether the acknowledgement of ${ackId} came in time: its first answer was lost, and then: ${error.message}`;
   return new OutcomeUnknown({ reason: 'OUTCOME_UNKNOWN', message, cause: error });

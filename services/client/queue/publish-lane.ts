@@ -14,8 +14,9 @@ import {
 } from '../../gen/txmesh/queue/v1/queue.ts';
 import type { Timer } from '../../runtime/clock.ts';
 import { backoffDelayMs, CONNECTION_BACKOFF } from '../backoff.ts';
-import { BatchedStream, type StreamKind, type StreamOwner } from '../batched-stream.ts';
-import { makeError, meaningOf, type TxmeshError } from '../errors.ts';
+import { BatchedStream, streamEnded, type StreamKind, type StreamOwner } from '../batched-stream.ts';
+import { meaningOf, type TxmeshError } from '../errors.ts';
+import type { Lane } from '../lanes.ts';
 import { isConnectionLoss, type Rpc } from '../rpc.ts';
 import { Session } from '../session.ts';
 import { errorFromGrpc, errorFromStatus } from '../status-codec.ts';
@@ -27,7 +28,7 @@ type PublishStream = BatchedStream<WireCall, PublishStreamRequest, PublishStream
 
 const { path, responseDeserialize } = QueueServiceService.publishStream;
 
-export class PublishLane implements StreamOwner<PublishStream, PublishStreamResponse> {
+export class PublishLane implements Lane<PublishCall>, StreamOwner<PublishStream, PublishStreamResponse> {
   readonly session: Session;
   private readonly rpc: Rpc;
   private readonly address: () => string;
@@ -138,7 +139,7 @@ export class PublishLane implements StreamOwner<PublishStream, PublishStreamResp
   }
 
   private onRefused({ sequence, count, status }: RefusedRun): void {
-    const answer = errorFromStatus(status ?? { code: 2, message: 'the server refused it without a reason', details: [] });
+    const answer = errorFromStatus(status);
     for (let i = 0; i < count; i++) {
       const call = this.pending.get(sequence + i);
       if (call !== undefined) this.onRefusedCall(call, answer);
@@ -191,8 +192,4 @@ export class PublishLane implements StreamOwner<PublishStream, PublishStreamResp
     for (const call of this.pending.values()) if (call.key === '' && call.carrier === undefined && call.nextTryMs === undefined) this.enqueue(call);
     this.order.resume();
   }
-}
-
-function streamEnded(address: string): TxmeshError {
-  return makeError({ reason: 'OUTCOME_UNKNOWN', message: `${address} ended the stream`, metadata: { status: 'UNAVAILABLE' } });
 }

@@ -1,10 +1,10 @@
 /**
  * Publishes to one topic, each message once: under a session and a sequence, so that what was lost can
- * be sent again. A new session begins when the last one is old, or stuck; what is under way in the old
- * one ends there.
+ * be sent again.
  */
 
 import { QueueServiceService as methods, type Message as WireMessage } from '../../gen/txmesh/queue/v1/queue.ts';
+import { Lanes } from '../lanes.ts';
 import type { CallOptions } from '../options.ts';
 import type { Rpc } from '../rpc.ts';
 import type { TokenCallOptions } from '../token-call.ts';
@@ -13,17 +13,13 @@ import { wireBytes } from './message.ts';
 import { PublishCall } from './publish-call.ts';
 import { PublishLane } from './publish-lane.ts';
 
-/** Sessions at a time; when the oldest of so many is stuck, new messages wait. */
-const MOST_LANES = 8;
-
 export class Publisher implements TokenCallOwner<PublishCall> {
   readonly what: string;
   private readonly rpc: Rpc;
   private readonly participant: string;
   private readonly topic: string;
   private readonly calls: TokenCalls<string, PublishCall>;
-  /** The last one takes what is new. */
-  private lanes: PublishLane[] = [];
+  private readonly lanes: Lanes<PublishCall, PublishLane>;
 
   constructor(rpc: Rpc, participant: string, topic: string) {
     this.rpc = rpc;
@@ -31,6 +27,7 @@ export class Publisher implements TokenCallOwner<PublishCall> {
     this.topic = topic;
     this.what = `the publish to ${topic}`;
     this.calls = new TokenCalls(rpc, this);
+    this.lanes = new Lanes(rpc.environment.clock, () => new PublishLane(rpc, participant, topic, this.calls));
   }
 
   /** Nothing is under way. */
@@ -51,7 +48,7 @@ export class Publisher implements TokenCallOwner<PublishCall> {
   }
 
   admit(call: PublishCall): boolean {
-    const lane = this.lane();
+    const lane = this.lanes.current();
     if (lane === undefined) return false;
     // Within an ordering key, what is under way in an older session comes first.
     if (call.key !== '' && this.lanes.some((other) => other !== lane && other.hasKey(call.key))) return false;
@@ -60,13 +57,11 @@ export class Publisher implements TokenCallOwner<PublishCall> {
   }
 
   retry(call: PublishCall): void {
-    this.laneOf(call)?.retry(call);
+    this.lanes.of(call)?.retry(call);
   }
 
   ended(call: PublishCall): void {
-    const lane = this.laneOf(call);
-    lane?.ended(call);
-    if (lane !== undefined && lane.isEmpty && lane !== this.lanes.at(-1)) this.drop(lane);
+    this.lanes.ended(call);
   }
 
   async complete({ session, sequence, message }: PublishCall, options: CallOptions): Promise<void> {
@@ -80,27 +75,6 @@ export class Publisher implements TokenCallOwner<PublishCall> {
   /** Whatever is under way fails. */
   close(): void {
     this.calls.close();
-    for (const lane of this.lanes) lane.close();
-    this.lanes = [];
-  }
-
-  private laneOf({ session }: PublishCall): PublishLane | undefined {
-    return this.lanes.find((lane) => lane.session === session);
-  }
-
-  /** The one for what is new; undefined: too many are stuck. */
-  private lane(): PublishLane | undefined {
-    const last = this.lanes.at(-1);
-    if (last !== undefined && !last.isWorn(this.rpc.environment.clock.monotonicMs())) return last;
-    for (const lane of this.lanes) if (lane.isEmpty) this.drop(lane);
-    if (this.lanes.length >= MOST_LANES) return undefined;
-    const lane = new PublishLane(this.rpc, this.participant, this.topic, this.calls);
-    this.lanes.push(lane);
-    return lane;
-  }
-
-  private drop(lane: PublishLane): void {
-    this.lanes = this.lanes.filter((other) => other !== lane);
-    lane.close();
+    this.lanes.close();
   }
 }

@@ -15,7 +15,8 @@ import {
 import type { Timer } from '../../runtime/clock.ts';
 import { strict } from '../../runtime/transport/decode.ts';
 import { backoffDelayMs, CONNECTION_BACKOFF } from '../backoff.ts';
-import { makeError, meaningOf, type TxmeshError } from '../errors.ts';
+import { streamEnded } from '../batched-stream.ts';
+import { meaningOf, type TxmeshError } from '../errors.ts';
 import { isConnectionLoss, type Rpc } from '../rpc.ts';
 import { errorFromGrpc } from '../status-codec.ts';
 import { ackError, FRAME_ACKS, type AckRequest, type UnaryAcks } from './acks.ts';
@@ -202,8 +203,4 @@ export class PullStream {
     const { clock, entropy } = this.rpc.environment;
     this.reconnect = clock.setTimer(backoffDelayMs(CONNECTION_BACKOFF, ++this.failures, entropy(), error.retryAfterMs), () => this.open());
   }
-}
-
-function streamEnded(address: string): TxmeshError {
-  return makeError({ reason: 'OUTCOME_UNKNOWN', message: `${address} ended the stream`, metadata: { status: 'UNAVAILABLE' } });
 }

@@ -6,7 +6,7 @@
 
 import type { Span } from '@opentelemetry/api';
 import { sleep } from '../deadline.ts';
-import { closedError, invalidRequest, OutcomeUnknown, TransactionAborted, TxmeshError } from '../errors.ts';
+import { cancelled, invalidRequest, OutcomeUnknown, TransactionAborted, TxmeshError } from '../errors.ts';
 import type { Executor } from '../executor.ts';
 import type { Rpc } from '../rpc.ts';
 import { runTransaction, type TransactionOptions } from '../run-transaction.ts';
@@ -25,7 +25,7 @@ export interface SubscribeOptions extends ConsumeOptions, Pick<TransactionOption
   readonly signal?: AbortSignal;
   /** Messages handled at a time. Default 10. As many again are fetched ahead, unless `maxMessages` says otherwise. */
   readonly concurrency?: number;
-  /** How long the end waits for handlers, milliseconds; then their transactions are cancelled. Default 30,000. */
+  /** How long the end waits for handlers, milliseconds; their messages are given back then. Default 30,000. */
   readonly drainMs?: number;
   /**
    * Told of every message that was given back, and why: the handler's error, or the transaction's.
@@ -83,7 +83,7 @@ class Subscriber {
     const drained = new AbortController();
     const stop = (): void => {
       void consumer.stop();
-      void sleep(this.rpc.environment.clock, drainMs, drained.signal).then(() => this.giveUp.abort(closedError()));
+      void sleep(this.rpc.environment.clock, drainMs, drained.signal).then(() => this.giveUp.abort(new Error(`${drainMs} ms were not enough to drain`)));
     };
     ends.addEventListener('abort', stop, { once: true });
     if (ends.aborted) stop();
@@ -128,7 +128,7 @@ class Subscriber {
         this.rpc,
         this.executor,
         async (tx) => {
-          await this.handler(message, tx);
+          await this.unlessGivenUp(this.handler(message, tx));
           isTrivial = tx.isTrivial;
           if (!isTrivial) tx.acknowledge(message);
         },
@@ -140,6 +140,17 @@ class Subscriber {
       if (!isOpen && !message.settled) await this.giveBack(message);
       throw error;
     }
+  }
+
+  /** The handler's end, or that nobody waits for it any more. */
+  private unlessGivenUp(handled: Promise<void>): Promise<void> {
+    const { signal } = this.giveUp;
+    return new Promise((resolve, reject) => {
+      const onAbort = (): void => reject(cancelled(signal, 'the handler'));
+      if (signal.aborted) onAbort();
+      signal.addEventListener('abort', onAbort, { once: true });
+      void handled.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+    });
   }
 
   /** What is left to be reported once an unknown outcome is settled. Undefined: it has committed. */

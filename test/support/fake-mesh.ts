@@ -27,8 +27,10 @@ import {
   type Precondition,
 } from '../../services/gen/txmesh/keyvalue/v1/keyvalue.ts';
 import type { Failure } from '../../services/kernel/failure.ts';
+import { CounterServiceService } from '../../services/gen/txmesh/counter/v1/counter.ts';
 import { QueueServiceService } from '../../services/gen/txmesh/queue/v1/queue.ts';
 import { failureToStatus } from '../../services/runtime/errors/status.ts';
+import { FakeCounter } from './fake-counter.ts';
 import { FakeQueue } from './fake-queue.ts';
 import { unary } from './unary.ts';
 
@@ -49,6 +51,7 @@ export class FakeMesh {
   readonly entries = new Map<string, Entry>();
   readonly outcomes = new Map<string, Transaction>();
   readonly queue = new FakeQueue();
+  readonly counter = new FakeCounter();
   revision = 0;
   address = '';
   /** Comes before the fake's own decision. 'own' asks for that. */
@@ -92,6 +95,7 @@ export class FakeMesh {
         { name: 'inventory', kind: Service_Kind.KEY_VALUE, partitions: partitions(4) },
         { name: 'payments', kind: Service_Kind.KEY_VALUE, partitions: partitions(1) },
         { name: 'queue', kind: Service_Kind.EXTERNAL, partitions: partitions(1) },
+        { name: 'counter', kind: Service_Kind.EXTERNAL, partitions: partitions(4) },
       ],
     };
   }
@@ -123,7 +127,8 @@ export class FakeMesh {
   private async listen(port: number): Promise<void> {
     this.server.addService(CoordinatorServiceService, this.implementation(this.coordinator()));
     this.server.addService(KeyValueServiceService, this.implementation(this.keyValue()));
-    this.server.addService(QueueServiceService, this.implementation(this.queue.implementation()));
+    this.server.addService(QueueServiceService, this.queue.implementation());
+    this.server.addService(CounterServiceService, this.counter.implementation());
     this.server.addService(ClusterServiceService, this.implementation(this.clusterService()));
     const bound = await new Promise<number>((resolve, reject) =>
       this.server.bindAsync(`127.0.0.1:${port}`, grpc.ServerCredentials.createInsecure(), (error, actual) =>
@@ -227,6 +232,7 @@ export class FakeMesh {
   private conflictOf(wanted: Operation): Failure | undefined {
     const { participant, operation } = wanted;
     if (participant === 'queue') return this.queue.conflictOf(wanted);
+    if (participant === 'counter') return undefined;
     const { collection, key, precondition } = decode(operation!);
     const current = this.entries.get(`${participant}/${collection}/${key}`) ?? absentEntry(collection, key, 0);
     const expected = brokenBy(precondition, current);
@@ -239,6 +245,7 @@ export class FakeMesh {
   private apply(wanted: Operation): void {
     const { participant, operation } = wanted;
     if (participant === 'queue') this.queue.apply(wanted);
+    else if (participant === 'counter') this.counter.apply(wanted);
     else if (operation!.typeUrl.endsWith('PutOperation')) this.write(participant, PutOperation.decode(operation!.value), this.revision);
     else if (operation!.typeUrl.endsWith('DeleteOperation')) {
       const { collection, key } = DeleteOperation.decode(operation!.value);

@@ -109,7 +109,7 @@ export const REASONS = {
   /** An add would pass a bound; the message says how much is left. */
   BOUND_EXCEEDED: 'FAILED_PRECONDITION',
   /** A value would pass 64 bits. */
-  COUNTER_OVERFLOW: 'OUT_OF_RANGE',
+  COUNTER_OVERFLOW: 'FAILED_PRECONDITION',
   /** The counter's configuration or a slot of it is changing; surely not executed. Comes with a retry delay. */
   COUNTER_CHANGING: 'UNAVAILABLE',
   /** An error of the software; the log has more under the trace id. */

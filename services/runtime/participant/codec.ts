@@ -10,7 +10,7 @@ import { encode } from '../encode.ts';
 import type { RecordCodec } from '../partition/term.ts';
 import { protocolFromMessage, protocolToMessage, type EffectCodec } from './codec-protocol.ts';
 
-const FORMAT = 1;
+const FORMAT = 2;
 
 /** What is stored can't be used by this version. */
 export class UnreadableRecord extends Error {
@@ -22,6 +22,8 @@ export class UnreadableRecord extends Error {
 /** Between a resource's own records and effects, and their messages. */
 export interface ResourceCodec<T extends ResourceTypes> {
   readonly effects: EffectCodec<T['effect']>;
+  /** The bytes of a record that is written often; undefined of one that is rare. */
+  encodeHot?(record: ParticipantRecord<T>, format: number): Uint8Array | undefined;
   /** Undefined: the record is none of the resource's, so the branch protocol's. */
   toMessage(record: ParticipantRecord<T>): RecordMessage['record'];
   /** Undefined: the message is none of the resource's. */
@@ -33,6 +35,8 @@ export function participantRecordCodec<T extends ResourceTypes>(resource: Resour
   const { effects } = resource;
   return {
     encode(record) {
+      const hot = resource.encodeHot?.(record, FORMAT);
+      if (hot !== undefined) return hot;
       const message = resource.toMessage(record) ?? protocolToMessage(record as ProtocolRecord<T['effect']>, effects);
       return encode(RecordMessage, { format: FORMAT, record: message });
     },

@@ -83,13 +83,13 @@ export class ReceivedMessage {
    * @throws FailedPrecondition with reason ACK_EXPIRED: too late, at a subscription with exactly-once delivery
    * @throws OutcomeUnknown with such a subscription, if an earlier try may have gone through
    */
-  ack(): Promise<void> {
+  async ack(): Promise<void> {
     this.settle();
     return this.request(undefined);
   }
 
   /** Gives it back: it is delivered again, after the backoff of the subscription's retry policy. */
-  nack(): Promise<void> {
+  async nack(): Promise<void> {
     this.settle();
     return this.request(0);
   }
@@ -98,7 +98,7 @@ export class ReceivedMessage {
    * Moves its deadline.
    * @param deadlineMs from now on, milliseconds, at most 12 h
    */
-  extend(deadlineMs: number): Promise<void> {
+  async extend(deadlineMs: number): Promise<void> {
     if (this.isSettled) throw invalidRequest(`message ${this.id} is settled already`);
     if (!(deadlineMs > 0)) throw invalidRequest(`the deadline is ${deadlineMs}; it must be more than 0 milliseconds`, 'deadlineMs');
     return this.request(deadlineMs);

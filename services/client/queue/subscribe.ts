@@ -56,8 +56,11 @@ export async function subscribe(
   const ends = signal === undefined ? rpc.closed : AbortSignal.any([signal, rpc.closed]);
   if (ends.aborted) return;
   const { maxMessages = 2 * concurrency } = options;
-  const { consumer, subscription } = await openConsumer(rpc, participant, name, { ...options, maxMessages });
-  const subscriber = new Subscriber(rpc, executor, consumer, subscription.topic, handler, options);
+  const opened = await openConsumer(rpc, participant, name, { ...options, maxMessages }).catch((error: unknown) => {
+    if (!ends.aborted) throw error;
+  });
+  if (opened === undefined) return;
+  const subscriber = new Subscriber(rpc, executor, opened.consumer, opened.subscription.topic, handler, options);
   await subscriber.run(concurrency, drainMs, ends);
 }
 

@@ -191,7 +191,8 @@ export class ParticipantKernel<T extends ResourceTypes>
   /** Phase 2, unless somebody waits for what the branch holds, or for the answer. */
   canWait(command: ParticipantCommand<T>): boolean {
     if (command.type === 'mark') return true;
-    if (command.type !== 'message' || command.origin !== undefined) return false;
+    // Requests may wait for what a commit makes visible.
+    if (command.type !== 'message' || command.origin !== undefined || this.requests.served) return false;
     const { type } = command.message;
     return (type === 'commit' || type === 'abort' || type === 'forget') && this.state.locks.waitingCount === 0 && !this.reads.anyWaits;
   }

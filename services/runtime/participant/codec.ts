@@ -22,10 +22,10 @@ export class UnreadableRecord extends Error {
 /** Between a resource's own records and effects, and their messages. */
 export interface ResourceCodec<T extends ResourceTypes> {
   readonly effects: EffectCodec<T['effect']>;
-  /** The bytes of a record that is written often; undefined of one that is rare. */
-  encodeHot?(record: ParticipantRecord<T>, format: number): Uint8Array | undefined;
   /** Undefined: the record is none of the resource's, so the branch protocol's. */
   toMessage(record: ParticipantRecord<T>): RecordMessage['record'];
+  /** The bytes of a record that is written by hand; undefined of any other. */
+  encodeHot?(record: ParticipantRecord<T>, format: number): Uint8Array | undefined;
   /** Undefined: the message is none of the resource's. */
   fromMessage(message: RecordMessage['record']): T['record'] | undefined;
 }
@@ -35,8 +35,8 @@ export function participantRecordCodec<T extends ResourceTypes>(resource: Resour
   const { effects } = resource;
   return {
     encode(record) {
-      const hot = resource.encodeHot?.(record, FORMAT);
-      if (hot !== undefined) return hot;
+      const bytes = resource.encodeHot?.(record, FORMAT);
+      if (bytes !== undefined) return bytes;
       const message = resource.toMessage(record) ?? protocolToMessage(record as ProtocolRecord<T['effect']>, effects);
       return encode(RecordMessage, { format: FORMAT, record: message });
     },

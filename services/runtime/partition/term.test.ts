@@ -12,9 +12,9 @@ type Command =
   | { readonly type: 'read'; readonly key: string; readonly origin?: Origin }
   | { readonly type: 'hold'; readonly origin?: Origin }
   | { readonly type: 'retire' }
-  | { readonly type: 'letGo' }
   /** Adds, and nobody waits for it. */
   | { readonly type: 'lazy'; readonly key: string }
+  | { readonly type: 'letGo' }
   | { readonly type: 'tick' };
 
 /** Counts additions by key; keys that begin with "cold" are loaded on demand. */
@@ -58,10 +58,10 @@ class Tally implements Kernel<Command, number, number, string> {
     if (command.type === 'tick') {
       this.ticks++;
       this.wakeMs = undefined;
-    } else if (command.type === 'hold') this.held.push(command.origin);
+    } else if (command.type === 'lazy') out.put(command.key, 1);
+    else if (command.type === 'hold') this.held.push(command.origin);
     else if (command.type === 'letGo') for (const origin of this.held.splice(0)) out.reply(origin, 0);
     else if (command.type === 'retire') out.stepDown('a later epoch was seen');
-    else if (command.type === 'lazy') out.put(command.key, 1);
     else if (command.type === 'read') out.reply(command.origin, this.totals.get(command.key) ?? 0);
     else if (command.type === 'add') {
       const total = (this.totals.get(command.key) ?? 0) + 1;
@@ -351,28 +351,6 @@ describe('a partition term', () => {
     expect(state.ended).toEqual(['handed over']);
   });
 
-  it('lets those go who only wait, when it hands over', async () => {
-    const { term, state } = await setUp();
-    state.kernel.retire = { type: 'letGo' };
-    const holder = requester();
-    term.submit({ type: 'hold', origin: holder }, 'work');
-    await settle();
-    await term.handOver(1000);
-    expect(holder.replies).toEqual([0]);
-    expect(state.ended).toEqual(['handed over']);
-  });
-
-  it('steps what the end of a batch sets free', async () => {
-    const { term, state } = await setUp();
-    const holder = requester();
-    term.submit({ type: 'hold', origin: holder }, 'work');
-    await settle();
-    state.kernel.sealFollow = { type: 'letGo' };
-    term.submit({ type: 'add', key: 'hot/a' }, 'work');
-    await settle();
-    expect(holder.replies).toEqual([0]);
-  });
-
   describe('what nobody waits for', () => {
     it('shares a write with what comes next', async () => {
       const { gate, term } = await setUp();
@@ -417,6 +395,28 @@ describe('a partition term', () => {
       expect(state.ended).toEqual(['handed over']);
       expect(await inner.get(['data/tally/0000/hot/a'])).toEqual([Uint8Array.of(1)]);
     });
+  });
+
+  it('lets those go who only wait, when it hands over', async () => {
+    const { term, state } = await setUp();
+    state.kernel.retire = { type: 'letGo' };
+    const holder = requester();
+    term.submit({ type: 'hold', origin: holder }, 'work');
+    await settle();
+    await term.handOver(1000);
+    expect(holder.replies).toEqual([0]);
+    expect(state.ended).toEqual(['handed over']);
+  });
+
+  it('steps what the end of a batch sets free', async () => {
+    const { term, state } = await setUp();
+    const holder = requester();
+    term.submit({ type: 'hold', origin: holder }, 'work');
+    await settle();
+    state.kernel.sealFollow = { type: 'letGo' };
+    term.submit({ type: 'add', key: 'hot/a' }, 'work');
+    await settle();
+    expect(holder.replies).toEqual([0]);
   });
 
   it('steps the tick when the kernel wants to be woken, not before', async () => {

@@ -10,8 +10,10 @@ export interface MessageHolder {
   readonly participant: string;
   readonly subscription: string;
   send(request: AckRequest): void;
-  /** The message is settled: its deadline is not extended any more. */
+  /** The message is settled, or left to its deadline, which is not extended any more. */
   release(message: ReceivedMessage): void;
+  /** A transaction has acknowledged the message. */
+  committed(message: ReceivedMessage): void;
 }
 
 const decoder = new TextDecoder();
@@ -104,7 +106,13 @@ export class ReceivedMessage {
     return this.request(deadlineMs);
   }
 
-  /** @internal A transaction has acknowledged it, or it is left to its deadline. */
+  /** @internal A transaction has acknowledged it. */
+  committed(): void {
+    this.isSettled = true;
+    this.holder.committed(this);
+  }
+
+  /** @internal It is left to its deadline, or to others. */
   release(): void {
     this.isSettled = true;
     this.holder.release(this);

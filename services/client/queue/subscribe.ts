@@ -168,7 +168,7 @@ class Subscriber {
   /** Settles an unknown outcome. The reason if it has not committed, or can't be settled. */
   private async settle(error: OutcomeUnknown, message: ReceivedMessage): Promise<unknown> {
     try {
-      return (await error.settle({ signal: this.giveUp.signal })) ? message.release() : (error.cause ?? error);
+      return (await error.settle({ signal: this.giveUp.signal })) ? message.committed() : (error.cause ?? error);
     } catch (unknown) {
       // The message is left to its deadline: if the transaction has committed, it does not come again.
       message.release();

@@ -146,7 +146,7 @@ export class FakeQueue {
       publish: unary((request: PublishRequest) => {
         this.unaryPublishes.push(request);
         const messageIds = request.messages.map((message, i) => this.execute(request.topic, request.session, { sequence: request.firstSequence + i, message }));
-        return { response: { messageIds } };
+        return { response: { messageIds, refused: [] } };
       }),
       publishStream: (stream: PublishStream) => this.onPublishStream(stream),
       pull: unary(({ subscription, maxMessages }: PullRequest) => ({ response: { messages: this.take(subscription, maxMessages, undefined) } })),

@@ -13,8 +13,8 @@ import type { DeliveredMessage, NewMessage } from '../kernel/queue/types.ts';
 import { failureToStatus } from '../runtime/errors/status.ts';
 import { findFailure } from '../runtime/router/rules.ts';
 import { decodeStrictly, Malformed, StrictReader } from '../runtime/transport/decode.ts';
-import { FrameWriter } from '../runtime/transport/links/frame-writer.ts';
 import { durationMs } from '../runtime/transport/time.ts';
+import { WireWriter } from '../runtime/wire-writer.ts';
 import { formatAckId, formatMessageId } from './codec-ids.ts';
 import { readPlain, toNewMessage } from './codec-messages.ts';
 import { messageRule } from './handlers/validate.ts';
@@ -174,7 +174,7 @@ function readMessage(bytes: Buffer, start: number, end: number, nowMs: number): 
   }
 }
 
-const writer = new FrameWriter();
+const writer = new WireWriter();
 
 /** Messages that were published: each with the one before it where sequence and position go on. */
 export interface Run {

@@ -56,9 +56,9 @@ async function limits(stores: ReadonlySet<string>): Promise<void> {
       const etcd = name === 'etcd' ? await startEtcd({ etcd: await etcdPath() }) : undefined;
       const store = await openStore({ store: name, clock: systemClock, dataDir: join(folder, 'lmdb'), ...(etcd && { etcdEndpoints: etcd.endpoints }) });
       try {
-        for (const [writers, keys] of [[1, 1], [64, 1], [4, 100]] as const) {
-          const { perSecond, p50Ms } = await writesPerSecond(store, writers, keys, 1.5);
-          console.log(`${name} writes of ${keys} × 200 bytes, ${writers} at a time: ${Math.round(perSecond)}/s, median ${p50Ms.toFixed(2)} ms`);
+        for (const [writers, keys, bytes] of [[1, 1, 200], [64, 1, 200], [4, 100, 200], [2, 1, 256 * 1024]] as const) {
+          const { perSecond, p50Ms } = await writesPerSecond(store, writers, keys, bytes, 1.5);
+          console.log(`${name} writes of ${keys} × ${bytes} bytes, ${writers} at a time: ${Math.round(perSecond)}/s, median ${p50Ms.toFixed(2)} ms`);
         }
       } finally {
         await store.close();

@@ -88,6 +88,12 @@ export const REASONS = {
   COUNTER_OVERFLOW: 'OUT_OF_RANGE',
   /** The counter's configuration or a slot of it is changing; surely not executed. Comes with a retry delay. */
   COUNTER_CHANGING: 'UNAVAILABLE',
+  /** A message of the same ordering key before it was refused. */
+  ORDERING_KEY_PAUSED: 'ABORTED',
+  /** The acknowledgement came too late. */
+  ACK_EXPIRED: 'FAILED_PRECONDITION',
+  /** Somebody else has acknowledged the message. */
+  ALREADY_ACKNOWLEDGED: 'ABORTED',
   /** An error of the software; the log has more under the trace id. */
   INTERNAL: 'INTERNAL',
 } as const;

@@ -33,9 +33,8 @@ export class Pipeline {
       await topics.create(topic);
       await subscriptions.create(subscription, topic, { mode: 'SEQUENTIAL', ackDeadlineMs: ACK_DEADLINE_MS });
     }
-    const counter = this.mesh.counter();
-    await counter.create(STOCK, { kind: 'STRONG', minimum: 0, initialValue: this.orders + SPARE_STOCK });
-    await counter.create(TURNOVER, { kind: 'STRONG' });
+    await this.mesh.counter(STOCK).create({ kind: 'STRONG', bounds: { minimum: 0 }, initialValue: this.orders + SPARE_STOCK });
+    await this.mesh.counter(TURNOVER).create({ kind: 'STRONG' });
     let busy = false;
     this.sampling = setInterval(() => {
       if (busy) return;
@@ -92,8 +91,8 @@ export class Pipeline {
     const { mesh, orders } = this;
     const wrong: string[] = [];
     const must = (what: string, is: unknown, shall: unknown): void => void (is === shall || wrong.push(`${what} is ${String(is)}, not ${String(shall)}`));
-    must('the stock', (await mesh.counter().get(STOCK)).value, BigInt(SPARE_STOCK));
-    must('the turnover', (await mesh.counter().get(TURNOVER)).value, BigInt(turnoverOf(orders)));
+    must('the stock', (await mesh.counter(STOCK).get()).value, BigInt(SPARE_STOCK));
+    must('the turnover', (await mesh.counter(TURNOVER).get()).value, BigInt(turnoverOf(orders)));
     for (const subscription of [HANDLE_ORDERS, SETTLE_ORDERS])
       must(`the backlog of ${subscription}`, (await mesh.queue().subscriptions.statistics(subscription)).backlogMessages, 0);
     const expected = new Map(Array.from({ length: orders }, (_, n) => orderAt(n)).map((order) => [keyOf(order), order]));
@@ -122,7 +121,7 @@ export class Pipeline {
   /** What can't be read in time, while its partition has no leader, is no progress. */
   private async sample(): Promise<void> {
     try {
-      const { value } = await this.mesh.counter().get(TURNOVER, { consistency: 'eventual', timeoutMs: 1_000 });
+      const { value } = await this.mesh.counter(TURNOVER).get({ consistency: 'eventual', timeoutMs: 1_000 });
       this.samples.push({ atMs: performance.now(), turnover: Number(value) });
     } catch {
       return;

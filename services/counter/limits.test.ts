@@ -1,0 +1,158 @@
+/** Every limit that the contract names is held over gRPC, and the refusal names the field and the limit. */
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { CounterServiceService as counter, Kind, type AddStreamRequest, type CreateCounterRequest, type SessionAdd } from '../gen/txmesh/counter/v1/counter.ts';
+import type { Failure } from '../kernel/failure.ts';
+import { FailureError } from '../runtime/errors/failure-error.ts';
+import { serviceErrorToFailure } from '../runtime/errors/status.ts';
+import { failureOf, grpc, newId, startMesh, type Meshed } from '../runtime/router/testing/nodes.ts';
+import type { Method } from '../runtime/transport/channels.ts';
+
+const STREAM_BOUND_MS = 10_000;
+const MAX_INT64 = 2n ** 63n - 1n;
+const MIN_INT64 = -(2n ** 63n);
+
+let mesh: Meshed;
+
+const creation = (more: Partial<CreateCounterRequest>): CreateCounterRequest => ({
+  participant: '',
+  counter: 'new',
+  kind: Kind.STRONG,
+  bounds: undefined,
+  initialValue: 0n,
+  shards: 0,
+  requestId: '',
+  ...more,
+});
+
+beforeAll(async () => {
+  mesh = await startMesh({ partitions: 2 });
+  const bounds = { minimum: 0n, maximum: 10n };
+  await mesh.call(counter.createCounter, creation({ counter: 'stock', bounds, initialValue: 3n }));
+  await mesh.call(counter.createCounter, creation({ counter: 'strong' }));
+  await mesh.call(counter.createCounter, creation({ counter: 'high', initialValue: MAX_INT64 - 1n }));
+  await mesh.call(counter.createCounter, creation({ counter: 'low', initialValue: MIN_INT64 + 1n }));
+  await mesh.call(counter.createCounter, creation({ counter: 'sharded', kind: Kind.SHARDED }));
+});
+afterAll(() => mesh.close());
+
+interface Case {
+  readonly what: string;
+  call(): Promise<unknown>;
+  readonly field: string;
+  readonly words: RegExp;
+}
+
+function refused<Request, Response>(what: string, method: Method<Request, Response>, request: Request, field: string, words: RegExp): Case {
+  return { what, field, words, call: () => mesh.call(method, request) };
+}
+
+const create = (what: string, more: Partial<CreateCounterRequest>, field: string, words: RegExp): Case =>
+  refused(what, counter.createCounter, creation(more), field, words);
+
+const add = (what: string, more: object, field: string, words: RegExp): Case =>
+  refused(what, counter.add, { participant: '', counter: 'strong', amount: 1n, token: undefined, transaction: undefined, ...more }, field, words);
+
+const addAll = (what: string, more: object, field: string, words: RegExp): Case =>
+  refused(what, counter.batchAdd, { participant: '', session: '', settledBelow: 0, adds: [one(1)], ...more }, field, words);
+
+const one = (sequence: number, more: Partial<SessionAdd> = {}): SessionAdd => ({ sequence, counter: 'strong', amount: 1n, ...more });
+
+const get = (what: string, more: object, field: string, words: RegExp): Case =>
+  refused(what, counter.get, { participant: '', counter: 'strong', consistency: 0, maxAge: undefined, transaction: undefined, ...more }, field, words);
+
+const seconds = (count: bigint, nanos = 0) => ({ seconds: count, nanos });
+
+const CASES: readonly Case[] = [
+  create('a counter without a name', { counter: '' }, 'counter', /1 to 256/),
+  create('a name that is too long', { counter: 'é'.repeat(129) }, 'counter', /256/),
+  create('a name with control characters', { counter: 'a\nb' }, 'counter', /control/),
+  create('no kind', { kind: 0 }, 'kind', /STRONG/),
+  create('a kind that does not exist', { kind: 9 as never }, 'kind', /9|STRONG/),
+  create('bounds of a sharded counter', { kind: Kind.SHARDED, bounds: { minimum: 0n } }, 'bounds', /strong|no place knows/i),
+  create('bounds of a queued counter', { kind: Kind.QUEUED, bounds: { maximum: 0n } }, 'bounds', /strong|no place knows/i),
+  create('bounds of a replicated counter', { kind: Kind.REPLICATED, bounds: { minimum: 0n } }, 'bounds', /strong|no place knows/i),
+  create('a minimum above the maximum', { bounds: { minimum: 2n, maximum: 1n } }, 'bounds', /minimum|maximum/),
+  create('a beginning below the minimum', { bounds: { minimum: 2n }, initialValue: 1n }, 'initial_value', /bounds|minimum|2/),
+  create('a beginning of a sharded counter', { kind: Kind.SHARDED, initialValue: 1n }, 'initial_value', /strong/i),
+  create('shards of a strong counter', { shards: 2 }, 'shards', /sharded/i),
+  create('too many shards', { kind: Kind.SHARDED, shards: 65 }, 'shards', /64/),
+  create('a request id that is none', { requestId: '1' }, 'request_id', /UUIDv7/),
+
+  add('a participant that can not exist', { participant: 'Counter' }, 'participant', /a-z/),
+  add('a session that is no UUIDv7', { token: { session: 'mine', sequence: 1, settledBelow: 1 } }, 'token.session', /UUIDv7/),
+  add('no sequence', { token: { session: newId(), sequence: 0, settledBelow: 1 } }, 'token.sequence', /1/),
+  add('what is settled above the sequence', { token: { session: newId(), sequence: 1, settledBelow: 2 } }, 'token.settled_below', /sequence|1/),
+  add('what is settled too far below', { token: { session: newId(), sequence: 1_048_578, settledBelow: 1 } }, 'token.settled_below', /1,?048,?576/),
+
+  addAll('no add', { adds: [] }, 'adds', /at least 1/),
+  addAll('too many adds', { adds: Array.from({ length: 4_097 }, (_, i) => one(i + 1)) }, 'adds', /4,?096/),
+  addAll('a first add without a counter', { adds: [one(1, { counter: '' })] }, 'adds[0].counter', /1 to 256|must/),
+  addAll('a session that is no UUIDv7', { session: 'mine' }, 'session', /UUIDv7/),
+
+  get('a consistency that does not exist', { consistency: 9 as never }, 'consistency', /9|LINEARIZABLE/),
+  get('an age that is too high', { consistency: 2, maxAge: seconds(3_601n) }, 'max_age', /1.?h|3,?600/),
+  get('a negative age', { consistency: 2, maxAge: seconds(-1n) }, 'max_age', /./),
+
+  refused('too many values', counter.batchGet, { participant: '', counters: Array.from({ length: 1_001 }, () => 'a'), consistency: 0, maxAge: undefined }, 'counters', /1,?000/),
+  refused('too many to watch', counter.batchGet, { participant: '', counters: [], consistency: 0, maxAge: undefined }, 'counters', /at least 1/),
+  refused('a page that is too large', counter.listCounters, { participant: '', prefix: '', pageSize: 1_001, pageToken: '' }, 'page_size', /1,?000/),
+  refused('a page that nobody began', counter.listCounters, { participant: '', prefix: '', pageSize: 1, pageToken: 'x' }, 'page_token', /./),
+  refused('too many shards later', counter.updateCounter, { participant: '', counter: 'sharded', bounds: undefined, shards: 65, requestId: '' }, 'shards', /64/),
+  refused('no state to merge', counter.mergeState, { participant: '', states: [] }, 'states', /at least 1/),
+];
+
+describe('what a limit of the contract forbids is refused, naming the field and the limit', () => {
+  test.each(CASES.map((each) => [each.what, each] as const))('%s', async (_, { call, field, words }) => {
+    const failure = await failureOf(call());
+    expect(failure.reason).toMatch(/^(INVALID_FIELD|LIMIT_EXCEEDED)$/);
+    expect(failure.violations?.map((violation) => violation.field)).toContain(field);
+    expect([failure.message, ...(failure.violations ?? []).map(({ description }) => description)].join('\n')).toMatch(words);
+  });
+});
+
+describe('what an add would break is refused, and the refusal says how much is left', () => {
+  const failureOfAdd = (name: string, amount: bigint) =>
+    failureOf(mesh.call(counter.add, { participant: '', counter: name, amount, token: undefined, transaction: undefined }));
+
+  test.each([
+    ['stock', -4n, 'BOUND_EXCEEDED', '3'],
+    ['stock', 8n, 'BOUND_EXCEEDED', '7'],
+    ['high', 2n, 'COUNTER_OVERFLOW', '1'],
+    ['low', -2n, 'COUNTER_OVERFLOW', '1'],
+  ])('%s + %s: %s', async (name, amount, reason, left) => {
+    const failure = await failureOfAdd(name, amount);
+    expect(failure).toMatchObject({ reason, message: expect.stringContaining(left) });
+    if (reason === 'BOUND_EXCEEDED') expect(failure.metadata).toMatchObject({ left });
+  });
+
+  test('of a counter that is not there it says how to make one', async () => {
+    expect(await failureOfAdd('nowhere', 1n)).toMatchObject({ reason: 'COUNTER_NOT_FOUND', message: expect.stringContaining('CreateCounter') });
+  });
+});
+
+/** What a stream that sends these ends with. */
+function endOf(requests: readonly AddStreamRequest[]): Promise<Failure> {
+  const stream = mesh.channels.duplex(mesh.nodes[0]!.address, counter.addStream, { deadlineMs: Date.now() + STREAM_BOUND_MS });
+  const ended = new Promise<never>((_, reject) => {
+    stream.on('data', () => undefined);
+    stream.once('error', (error: grpc.ServiceError) => reject(new FailureError(serviceErrorToFailure(error))));
+    stream.once('end', () => reject(new Error('the stream ended without an error')));
+  });
+  for (const request of requests) stream.write(request);
+  return failureOf(ended);
+}
+
+describe('AddStream ends when a message breaks a rule, naming the field and the limit', () => {
+  const least: AddStreamRequest = { participant: '', session: '', settledBelow: 0, adds: [one(1)], remaining: undefined, traceparent: '' };
+
+  test.each<[string, AddStreamRequest, string, RegExp]>([
+    ['too many adds at once', { ...least, adds: Array.from({ length: 4_097 }, (_, i) => one(i + 1)) }, 'adds', /4,?096/],
+    ['a session that is no UUIDv7', { ...least, session: 'mine' }, 'session', /UUIDv7/],
+  ])('%s', async (_, request, field, words) => {
+    const { reason, message, violations } = await endOf([request]);
+    expect(reason).toMatch(/^(INVALID_FIELD|LIMIT_EXCEEDED)$/);
+    expect(violations?.map((violation) => violation.field)).toContain(field);
+    expect(message).toMatch(words);
+  });
+});

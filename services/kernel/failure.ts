@@ -92,8 +92,6 @@ export const REASONS = {
   ORDERING_KEY_PAUSED: 'ABORTED',
   /** The acknowledgement came too late. */
   ACK_EXPIRED: 'FAILED_PRECONDITION',
-  /** Somebody else has acknowledged the message. */
-  ALREADY_ACKNOWLEDGED: 'ABORTED',
   /** An error of the software; the log has more under the trace id. */
   INTERNAL: 'INTERNAL',
 } as const;

@@ -92,7 +92,7 @@ export class FakeQueue {
   conflictOf({ operation }: Operation): Failure | undefined {
     if (!operation!.typeUrl.endsWith('AcknowledgeOperation')) return undefined;
     const { subscription, ackId } = AcknowledgeOperation.decode(operation!.value);
-    return this.find(subscription, ackId)?.state === 'acknowledged' ? { reason: 'ALREADY_ACKNOWLEDGED', message: `${ackId} was acknowledged` } : undefined;
+    return this.find(subscription, ackId)?.state === 'acknowledged' ? { reason: 'ACK_EXPIRED', message: `${ackId} was acknowledged` } : undefined;
   }
 
   apply({ operation }: Operation): void {

@@ -6,7 +6,7 @@
 
 import type { Span } from '@opentelemetry/api';
 import { sleep } from '../deadline.ts';
-import { cancelled, invalidRequest, OutcomeUnknown, TransactionAborted, TxmeshError } from '../errors.ts';
+import { cancelled, invalidRequest, OutcomeUnknown, TxmeshError } from '../errors.ts';
 import type { Executor } from '../executor.ts';
 import type { Rpc } from '../rpc.ts';
 import { runTransaction, type TransactionOptions } from '../run-transaction.ts';
@@ -36,9 +36,6 @@ export interface SubscribeOptions extends ConsumeOptions, Pick<TransactionOption
 
 const DEFAULT_CONCURRENCY = 10;
 const DEFAULT_DRAIN_MS = 30_000;
-
-/** The message was acknowledged before, or was delivered to somebody else since: others see to it. */
-const NOT_OURS: ReadonlySet<string> = new Set(['ALREADY_ACKNOWLEDGED', 'ACK_EXPIRED']);
 
 export async function subscribe(
   rpc: Rpc,
@@ -111,7 +108,7 @@ class Subscriber {
     try {
       await this.handleInTransaction(message);
     } catch (error) {
-      if (error instanceof TransactionAborted && NOT_OURS.has(error.reason)) return message.release();
+      if (isNotOurs(error)) return message.release();
       const unsettled = error instanceof OutcomeUnknown ? await this.unsettled(error, message) : error;
       if (unsettled === undefined) return;
       fail(span, unsettled);
@@ -136,7 +133,7 @@ class Subscriber {
       );
       if (isTrivial) await message.ack();
     } catch (error) {
-      const isOpen = error instanceof OutcomeUnknown || (error instanceof TransactionAborted && NOT_OURS.has(error.reason));
+      const isOpen = error instanceof OutcomeUnknown || isNotOurs(error);
       if (!isOpen && !message.settled) await this.giveBack(message);
       throw error;
     }
@@ -181,4 +178,9 @@ class Subscriber {
     const words = error instanceof Error ? error.message : String(error);
     process.emitWarning(`message ${message.id} of ${message.subscription} was not handled and comes again: ${words}`, 'TxmeshWarning');
   }
+}
+
+/** The message was acknowledged before, or was delivered to somebody else since: others see to it. */
+function isNotOurs(error: unknown): boolean {
+  return error instanceof TxmeshError && error.reason === 'ACK_EXPIRED';
 }

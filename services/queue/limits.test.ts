@@ -17,7 +17,7 @@ const STREAM_BOUND_MS = 10_000;
 let mesh: Meshed;
 
 beforeAll(async () => {
-  mesh = await startMesh({ partitions: 2 });
+  mesh = await startMesh({ partitions: 2, queues: ['queue'] });
   const common = { participant: '', requestId: '' };
   for (const name of ['orders', 'other', 'dead'])
     await mesh.call(queue.createTopic, { ...common, topic: { ...Topic.decode(NOTHING), name } });

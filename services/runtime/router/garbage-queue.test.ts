@@ -6,7 +6,7 @@ import { newId } from './testing/nodes.ts';
 const NOTHING = new Uint8Array();
 const TYPE = 'type.googleapis.com/txmesh.queue.v1.';
 
-testGarbage(['queue.v1.QueueService', 'coordinator.v1.CoordinatorService', 'participant.v1.ParticipantService'], async (mesh) => {
+testGarbage(['queue.v1.QueueService', 'coordinator.v1.CoordinatorService', 'participant.v1.ParticipantService'], { queues: ['queue'] }, async (mesh) => {
   const common = { participant: '', requestId: '' };
   const message = { ...Message.decode(NOTHING), data: Buffer.from('m') };
   for (const name of ['a', 'b']) {

@@ -1,7 +1,7 @@
 import { ABSENT, checkOp, newId, putOp, VERSION } from './testing/nodes.ts';
 import { testGarbage } from './testing/garbage.ts';
 
-testGarbage(['coordinator.v1.CoordinatorService', 'keyvalue.v1.KeyValueService', 'participant.v1.ParticipantService'], (mesh) => {
+testGarbage(['coordinator.v1.CoordinatorService', 'keyvalue.v1.KeyValueService', 'participant.v1.ParticipantService'], {}, (mesh) => {
   // Every operation that is nearly right, as google.protobuf.Any has it.
   const operations = [putOp('inventory', 'a', '1', ABSENT), checkOp('inventory', 'a', VERSION(1))].map(({ operation }) => operation!);
   return {

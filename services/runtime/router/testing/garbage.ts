@@ -11,6 +11,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { CoordinatorServiceService as coordinator, State } from '../../../gen/txmesh/coordinator/v1/coordinator.ts';
 import { REASONS } from '../../../kernel/failure.ts';
+import type { NodeSettings } from '../../../mesh.ts';
 import { FailureError } from '../../errors/failure-error.ts';
 import type { Method } from '../../transport/channels.ts';
 import { newId, putOp, startMesh, type Meshed } from './nodes.ts';
@@ -162,13 +163,14 @@ async function send(mesh: Meshed, method: DescMethod, bytes: Buffer): Promise<vo
 /**
  * Declares a test for each method of the services.
  * @param services like keyvalue.v1.KeyValueService
+ * @param settings of the mesh, beside its coordinator and its key-value participants
  * @param prepare makes what the vocabulary names
  */
-export function testGarbage(services: readonly string[], prepare: (mesh: Meshed) => Vocabulary | Promise<Vocabulary>): void {
+export function testGarbage(services: readonly string[], settings: Partial<NodeSettings>, prepare: (mesh: Meshed) => Vocabulary | Promise<Vocabulary>): void {
   let mesh: Meshed;
   let vocabulary: Vocabulary;
   beforeAll(async () => {
-    mesh = await startMesh({ partitions: PARTITIONS });
+    mesh = await startMesh({ partitions: PARTITIONS, ...settings });
     vocabulary = await prepare(mesh);
   });
   afterAll(() => mesh.close());

@@ -10,12 +10,12 @@ import { homeOf } from '../../kernel/counter/placement.ts';
 import type { CounterQuery, CounterRecord, CounterRequest, CounterResponse, CounterView } from '../../kernel/counter/types.ts';
 import { partitionPrefix } from '../../runtime/cluster/keys.ts';
 import { FailureError } from '../../runtime/errors/failure-error.ts';
-import { ask, waitUntilMs } from '../../runtime/participant/service.ts';
-import { partitionNumber, serviceName, findFailure, message, anything } from '../../runtime/router/rules.ts';
+import { ask, validate, waitUntilMs } from '../../runtime/participant/service.ts';
 import { prefixRange } from '../../runtime/store/store.ts';
 import type { CallContext } from '../../runtime/transport/service.ts';
 import { answerOf, type Answers, fromAdds, fromMerge, fromSlot, isLinearizable, toOutcome, toRate, toSlot, toState, toView } from '../codec-partition.ts';
 import { counterService, type CounterServices, type CounterTerm } from './service.ts';
+import { askPartitionRequest } from './validate-partition.ts';
 
 type Ask = NonNullable<AskPartitionRequest['ask']>;
 type Answer = NonNullable<AskPartitionResponse['answer']>;
@@ -42,8 +42,7 @@ export class PartitionPort {
 
   /** What another replica asks of a partition that is led here. */
   async serve(request: AskPartitionRequest, context: CallContext): Promise<AskPartitionResponse> {
-    const failure = findFailure(message<AskPartitionRequest>({ participant: serviceName, partition: partitionNumber, ask: anything }), request);
-    if (failure !== undefined) throw new FailureError(failure);
+    validate(askPartitionRequest, request);
     const { participant, partition, ask } = request;
     const { partitions } = counterService(this.services, participant);
     if (partition >= partitions || ask === undefined) throw new FailureError(malformed(participant, partitions));

@@ -69,7 +69,7 @@ const participant: Rule<string> = orEmpty(serviceName);
 const requestId: Rule<string> = orEmpty(transactionId);
 const shards = wholeNumber(0, KERNEL_LIMITS.shards);
 
-const sessionId: Rule<string> = (value, path, found) => {
+export const sessionId: Rule<string> = (value, path, found) => {
   if (!isTransactionId(value)) found.add(path, 'must be a UUIDv7 in canonical form: 36 lower-case characters');
 };
 
@@ -221,7 +221,9 @@ const components: Rule<readonly Component[]> = (values, path, found) => {
   });
 };
 
+export const replicatedState: Rule<ReplicatedState> = message<ReplicatedState>({ counter: counterName, components });
+
 export const mergeStateRequest: Rule<MergeStateRequest> = message<MergeStateRequest>({
   participant,
-  states: list(1, LIMITS.states, message<ReplicatedState>({ counter: counterName, components })),
+  states: list(1, LIMITS.states, replicatedState),
 });

@@ -5,7 +5,7 @@ import { newId } from './testing/nodes.ts';
 const TYPE = 'type.googleapis.com/txmesh.counter.v1.';
 const KINDS = { a: Kind.STRONG, b: Kind.SHARDED, c: Kind.QUEUED, d: Kind.REPLICATED };
 
-testGarbage(['counter.v1.CounterService', 'coordinator.v1.CoordinatorService', 'participant.v1.ParticipantService'], { counters: ['counter'] }, async (mesh) => {
+testGarbage(['counter.v1.CounterService', 'counter.v1.CounterPartitionService', 'coordinator.v1.CoordinatorService', 'participant.v1.ParticipantService'], { counters: ['counter'] }, async (mesh) => {
   for (const [name, kind] of Object.entries(KINDS))
     await mesh.call(counter.createCounter, { participant: '', counter: name, kind, bounds: undefined, initialValue: 0n, shards: 0, requestId: '' });
   const names = Object.keys(KINDS);
@@ -15,6 +15,10 @@ testGarbage(['counter.v1.CounterService', 'coordinator.v1.CoordinatorService', '
       participant: ['', 'counter'],
       counter: [...names, 'e'],
       counters: names,
+      names,
+      name: names,
+      rates: names,
+      floor: ['', newId()],
       prefix: ['', 'a'],
       session: ['', newId(), newId()],
       request_id: ['', newId()],

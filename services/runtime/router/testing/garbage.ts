@@ -76,6 +76,7 @@ class Generator {
       case 8:
         return fc.boolean();
       case 13:
+      case 7:
         return small.map((number) => number >>> 0);
       case 3:
       case 18:

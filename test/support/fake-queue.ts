@@ -8,6 +8,8 @@ import {
   QueueServiceService,
   type AcknowledgeRequest,
   type AckFailure,
+  type CreateSubscriptionRequest,
+  type CreateTopicRequest,
   type Message,
   type ModifyAckDeadlineRequest,
   type PublishCall,
@@ -18,6 +20,8 @@ import {
   type StreamingPullRequest,
   type StreamingPullResponse,
   type Subscription,
+  type UpdateSubscriptionRequest,
+  type UpdateTopicRequest,
 } from '../../services/gen/txmesh/queue/v1/queue.ts';
 import type { Failure } from '../../services/kernel/failure.ts';
 import { failureToStatus } from '../../services/runtime/errors/status.ts';
@@ -48,6 +52,8 @@ export class FakeQueue {
   frames = 0;
   /** Highest settled_below heard. */
   settledBelow = 0;
+  readonly createdTopics: CreateTopicRequest[] = [];
+  readonly updates: (UpdateTopicRequest | UpdateSubscriptionRequest)[] = [];
   readonly unaryPublishes: PublishRequest[] = [];
   /** Deadlines that were asked for, with the ackId; 0: given back. */
   readonly deadlines: { readonly ackId: string; readonly deadlineMs: number }[] = [];
@@ -114,6 +120,28 @@ export class FakeQueue {
         return subscription === undefined
           ? { failure: { reason: 'UNKNOWN_PARTICIPANT', message: `no subscription ${name}` } }
           : { response: { subscription } };
+      }),
+      createTopic: unary((request: CreateTopicRequest) => {
+        this.createdTopics.push(request);
+        return { response: { topic: { ...request.topic!, storage: 1, version: 1 } } };
+      }),
+      updateTopic: unary((request: UpdateTopicRequest) => {
+        this.updates.push(request);
+        return { response: { topic: { ...request.topic!, storage: 1 } } };
+      }),
+      listTopics: unary(({ pageToken }: { pageToken: string }) => {
+        const topic = { name: `topic${pageToken}`, storage: 2, retention: undefined, deduplicationWindow: undefined, createTime: undefined, version: 1 };
+        return { response: { topics: [topic], nextPageToken: pageToken === '' ? '2' : '' } };
+      }),
+      createSubscription: unary(({ subscription }: CreateSubscriptionRequest) => {
+        const { name, topic } = subscription!;
+        if (this.subscriptions.has(name)) return { failure: { reason: 'TRANSACTION_ID_REUSED', message: `${name} is there` } };
+        this.subscribe(name, topic, { ...subscription!, ackDeadline: subscription!.ackDeadline ?? toDuration(60_000), mode: subscription!.mode || 1, state: 1, version: 1 });
+        return { response: { subscription: this.subscriptions.get(name) } };
+      }),
+      updateSubscription: unary((request: UpdateSubscriptionRequest) => {
+        this.updates.push(request);
+        return { response: { subscription: { ...this.subscriptions.get(request.subscription!.name)!, ackDeadline: request.subscription!.ackDeadline } } };
       }),
       publish: unary((request: PublishRequest) => {
         this.unaryPublishes.push(request);

@@ -26,6 +26,8 @@ export class Consumer implements MessageHolder {
   /** Delivered and not handed out; bounded by what the stream lets through. */
   private buffer: ReceivedMessage[] = [];
   private readonly waiting: PromiseWithResolvers<ReceivedMessage | undefined>[] = [];
+  /** Those whose extension has not been confirmed yet: one at a time. */
+  private readonly extending = new Set<ReceivedMessage>();
   private failure: TxmeshError | undefined;
   private stopped: Promise<void> | undefined;
 
@@ -106,13 +108,16 @@ export class Consumer implements MessageHolder {
 
   /** A message whose deadline is over is not handed out any more. */
   private forget(message: ReceivedMessage): void {
+    message.expire();
     const place = this.buffer.indexOf(message);
     if (place >= 0) this.buffer.splice(place, 1);
   }
 
   /** Where it can't be extended, it is delivered again, and its acknowledgement tells. */
-  private extend({ ackId }: ReceivedMessage, deadlineMs: number): void {
-    this.send({ ackId, deadlineMs, open: false, done: () => undefined });
+  private extend(message: ReceivedMessage, deadlineMs: number): void {
+    if (this.extending.has(message)) return;
+    this.extending.add(message);
+    this.send({ ackId: message.ackId, deadlineMs, open: false, done: () => void this.extending.delete(message) });
   }
 
   private fail(error: TxmeshError): void {

@@ -37,6 +37,7 @@ export class ReceivedMessage {
   readonly ackId: string;
   private readonly holder: MessageHolder;
   private isSettled = false;
+  private isExpired = false;
 
   constructor(holder: MessageHolder, wire: WireMessage) {
     const { data, attributes, orderingKey, priority, traceparent } = wire.message!;
@@ -72,6 +73,11 @@ export class ReceivedMessage {
     return this.isSettled;
   }
 
+  /** Whether it was held for so long that its deadline is not extended any more: it comes again. */
+  get expired(): boolean {
+    return this.isExpired;
+  }
+
   /**
    * Acknowledges it; resolves when that is durable. Once is enough: a lost acknowledgement is sent again.
    * @throws FailedPrecondition with reason ACK_EXPIRED: too late, at a subscription with exactly-once delivery
@@ -102,6 +108,11 @@ export class ReceivedMessage {
   release(): void {
     this.isSettled = true;
     this.holder.release(this);
+  }
+
+  /** @internal */
+  expire(): void {
+    this.isExpired = true;
   }
 
   private settle(): void {

@@ -110,6 +110,19 @@ describe('a handler', () => {
     expect(errors).toMatchObject([{ name: 'TransactionAborted', reason: 'REFUSED_BY_PARTICIPANT' }]);
   });
 
+  test('runs again when the mesh could not do it, without giving the message back', async () => {
+    fake.onExecute = () => {
+      fake.onExecute = () => 'own';
+      return { outcome: aborted(fake.executed[0]!.transactionId, { reason: 'OVERLOADED', message: 'too much is waiting' }) };
+    };
+    const subscribing = subscribe(async (_, tx) => tx.publish('results', 'x'), { attempts: 1 });
+    await publish('1');
+    await until(() => acknowledged() === 1);
+    await end(subscribing);
+    expect(errors).toMatchObject([{ reason: 'OVERLOADED' }]);
+    expect(fake.queue.deadlines).toEqual([]);
+  });
+
   test('leaves a message alone that somebody else has acknowledged', async () => {
     const subscribing = subscribe(async (message, tx) => {
       for (const delivery of fake.queue.deliveries.get('billing')!) if (delivery.id === message.id) delivery.state = 'acknowledged';

@@ -5,8 +5,9 @@
  */
 
 import type { Span } from '@opentelemetry/api';
+import { backoffDelayMs, CONNECTION_BACKOFF } from '../backoff.ts';
 import { sleep } from '../deadline.ts';
-import { cancelled, invalidRequest, OutcomeUnknown, TxmeshError } from '../errors.ts';
+import { cancelled, DeadlineExceeded, invalidRequest, OutcomeUnknown, Overloaded, TransactionAborted, TxmeshError, Unavailable } from '../errors.ts';
 import type { Executor } from '../executor.ts';
 import type { Rpc } from '../rpc.ts';
 import { runTransaction, type TransactionOptions } from '../run-transaction.ts';
@@ -20,7 +21,9 @@ import type { ReceivedMessage } from './received-message.ts';
 /** What is done with a message. It may run several times for one, so its effects belong into `tx`. */
 export type MessageHandler = (message: ReceivedMessage, tx: Transaction) => Promise<void>;
 
-export interface SubscribeOptions extends ConsumeOptions, Pick<TransactionOptions, 'attempts' | 'timeoutMs'> {
+export interface SubscribeOptions extends ConsumeOptions, Pick<TransactionOptions, 'timeoutMs'> {
+  /** How often the handler may run because of conflicts before the message is given back. Default 100. */
+  readonly attempts?: number;
   /** Ends it: nothing new is begun, and what is under way is finished. */
   readonly signal?: AbortSignal;
   /** Messages handled at a time. Default 10. As many again are fetched ahead, unless `maxMessages` says otherwise. */
@@ -28,13 +31,15 @@ export interface SubscribeOptions extends ConsumeOptions, Pick<TransactionOption
   /** How long the end waits for handlers, milliseconds; their messages are given back then. Default 30,000. */
   readonly drainMs?: number;
   /**
-   * Told of every message that was given back, and why: the handler's error, or the transaction's.
+   * Told whenever a message could not be handled, which is tried again: the handler's error, or the transaction's.
    * Default: a process warning.
    */
   readonly onError?: (error: unknown, message: ReceivedMessage) => void;
 }
 
 const DEFAULT_CONCURRENCY = 10;
+/** More than elsewhere: a message that is given back because of conflicts is a step nearer to the dead letters. */
+const DEFAULT_ATTEMPTS = 100;
 const DEFAULT_DRAIN_MS = 30_000;
 
 export async function subscribe(
@@ -104,39 +109,46 @@ class Subscriber {
     }
   }
 
+  /** Sees to a message until it is settled, or left to its deadline. */
   private async handle(message: ReceivedMessage, span: Span): Promise<void> {
-    try {
-      await this.handleInTransaction(message);
-    } catch (error) {
-      if (isNotOurs(error)) return message.release();
-      const unsettled = error instanceof OutcomeUnknown ? await this.unsettled(error, message) : error;
-      if (unsettled === undefined) return;
-      fail(span, unsettled);
-      this.report(unsettled, message);
+    for (let tries = 1; ; tries++) {
+      const error = await this.tryOnce(message);
+      if (error === undefined) return;
+      fail(span, error);
+      this.report(error, message);
+      if (message.settled || message.expired) return;
+      if (!isPassing(error) || this.giveUp.signal.aborted) return this.giveBack(message);
+      // The mesh can't do it now. To give the message back would count against it.
+      const { clock, entropy } = this.rpc.environment;
+      await sleep(clock, backoffDelayMs(CONNECTION_BACKOFF, tries, entropy()), this.giveUp.signal);
     }
   }
 
-  /** @throws whatever the handler or its transaction failed with; the message is given back then */
-  private async handleInTransaction(message: ReceivedMessage): Promise<void> {
-    const { attempts, timeoutMs } = this.options;
-    let isTrivial = false;
+  /** The reason if it did not work. Where the message is not settled then, nothing has happened. */
+  private async tryOnce(message: ReceivedMessage): Promise<unknown> {
     try {
-      await runTransaction(
-        this.rpc,
-        this.executor,
-        async (tx) => {
-          await this.unlessGivenUp(this.handler(message, tx));
-          isTrivial = tx.isTrivial;
-          if (!isTrivial) tx.acknowledge(message);
-        },
-        { attempts, timeoutMs, signal: this.giveUp.signal },
-      );
-      if (isTrivial) await message.ack();
+      await this.runHandler(message);
+      return undefined;
     } catch (error) {
-      const isOpen = error instanceof OutcomeUnknown || isNotOurs(error);
-      if (!isOpen && !message.settled) await this.giveBack(message);
-      throw error;
+      if (isNotOurs(error)) return message.release();
+      return error instanceof OutcomeUnknown ? this.settle(error, message) : (error ?? new Error('the handler threw nothing'));
     }
+  }
+
+  private async runHandler(message: ReceivedMessage): Promise<void> {
+    const { attempts = DEFAULT_ATTEMPTS, timeoutMs } = this.options;
+    let isTrivial = false;
+    await runTransaction(
+      this.rpc,
+      this.executor,
+      async (tx) => {
+        await this.unlessGivenUp(this.handler(message, tx));
+        isTrivial = tx.isTrivial;
+        if (!isTrivial) tx.acknowledge(message);
+      },
+      { attempts, timeoutMs, signal: this.giveUp.signal },
+    );
+    if (isTrivial) await message.ack();
   }
 
   /** The handler's end, or that nobody waits for it any more. */
@@ -150,14 +162,12 @@ class Subscriber {
     });
   }
 
-  /** What is left to be reported once an unknown outcome is settled. Undefined: it has committed. */
-  private async unsettled(error: OutcomeUnknown, message: ReceivedMessage): Promise<unknown> {
+  /** Settles an unknown outcome. The reason if it has not committed, or can't be settled. */
+  private async settle(error: OutcomeUnknown, message: ReceivedMessage): Promise<unknown> {
     try {
-      if (await error.settle({ signal: this.giveUp.signal })) return message.release();
-      await this.giveBack(message);
-      return error.cause ?? error;
+      return (await error.settle({ signal: this.giveUp.signal })) ? message.release() : (error.cause ?? error);
     } catch (unknown) {
-      // It is left to its deadline: if the transaction has committed, it does not come again.
+      // The message is left to its deadline: if the transaction has committed, it does not come again.
       message.release();
       return unknown;
     }
@@ -176,11 +186,18 @@ class Subscriber {
     const { onError } = this.options;
     if (onError !== undefined) return onError(error, message);
     const words = error instanceof Error ? error.message : String(error);
-    process.emitWarning(`message ${message.id} of ${message.subscription} was not handled and comes again: ${words}`, 'TxmeshWarning');
+    process.emitWarning(`message ${message.id} of ${message.subscription} could not be handled and is tried again: ${words}`, 'TxmeshWarning');
   }
 }
 
 /** The message was acknowledged before, or was delivered to somebody else since: others see to it. */
 function isNotOurs(error: unknown): boolean {
   return error instanceof TxmeshError && error.reason === 'ACK_EXPIRED';
+}
+
+/** The mesh could not do it now, and may do it later. A condition that does not hold, or a handler that is too slow, stays so. */
+function isPassing(error: unknown): boolean {
+  if (error instanceof TransactionAborted) return error.retryable && error.reason !== 'PRECONDITION_FAILED';
+  if (error instanceof DeadlineExceeded) return error.cause instanceof TxmeshError;
+  return error instanceof Unavailable || error instanceof Overloaded;
 }

@@ -29,6 +29,8 @@ export interface QueueReport extends LoadReport {
   readonly redelivered: number;
 }
 
+/** A producer sends when a part of its messages are through. */
+const BATCHES_UNDER_WAY = 4;
 const FINISH_BOUND_MS = 60_000;
 
 async function runLoad(options: QueueLoad, onWarm: () => void): Promise<QueueReport> {
@@ -78,6 +80,7 @@ async function runLoad(options: QueueLoad, onWarm: () => void): Promise<QueueRep
         client,
         topic: options.topic,
         messageBytes: options.messageBytes,
+        batch: Math.ceil(window / producers / BATCHES_UNDER_WAY),
         latencies: publishing,
         isMeasuring: () => measuring,
         fail: failed.reject,

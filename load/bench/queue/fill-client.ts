@@ -27,6 +27,7 @@ async function fill({ address, topic, messages, window, messageBytes }: FillLoad
     client,
     topic,
     messageBytes,
+    batch: 1,
     latencies,
     isMeasuring: () => true,
     onAnswered(count) {

@@ -22,6 +22,8 @@ export interface PublisherPorts {
   readonly client: grpc.Client;
   readonly topic: string;
   readonly messageBytes: number;
+  /** Messages wait until there is room for so many, and go together. */
+  readonly batch: number;
   /** From sending to the answer, while it measures. */
   readonly latencies: Latencies;
   isMeasuring(): boolean;
@@ -60,7 +62,7 @@ export class Publisher {
   /** So many more may be sent. */
   allow(messages: number): void {
     this.credit += messages;
-    if (this.flushScheduled) return;
+    if (this.flushScheduled || this.credit < this.ports.batch) return;
     this.flushScheduled = true;
     setImmediate(() => {
       this.flushScheduled = false;

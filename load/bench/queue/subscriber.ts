@@ -1,4 +1,4 @@
-/** One consumer: a StreamingPull that acknowledges every frame of messages with one frame. */
+/** One consumer: a StreamingPull that acknowledges in frames too, what has come within a short time with one. */
 
 import type * as grpc from '@grpc/grpc-js';
 import { QueueServiceService } from '../../../services/gen/txmesh/queue/v1/queue.ts';
@@ -15,7 +15,9 @@ const MESSAGE_DATA = 1;
 const ACKNOWLEDGE_TAG = varint((REQUEST.acknowledgeIds << 3) | 2)[0]!;
 /** An ack id's length fits one byte of a varint. */
 const MAX_ACK_ID_BYTES = 127;
-const MOST_ACKS_IN_A_FRAME = 10_000;
+const MOST_ACKS_IN_A_FRAME = 4_096;
+/** Acknowledgements are not urgent: they wait so long for company. */
+const ACK_DELAY_MS = 2;
 
 export interface SubscriberPorts {
   readonly client: grpc.Client;
@@ -35,9 +37,13 @@ export class Subscriber {
   /** Producers of the messages in each frame of acknowledgements that is not confirmed, oldest first. */
   private readonly unconfirmed: { readonly sequence: number; readonly producers: Uint32Array }[] = [];
   private sequence = 0;
-  private readonly starts = new Uint32Array(MOST_ACKS_IN_A_FRAME);
-  private readonly ends = new Uint32Array(MOST_ACKS_IN_A_FRAME);
+  /** Fields of the next frame of acknowledgements. */
+  private readonly acks = Buffer.allocUnsafe(MOST_ACKS_IN_A_FRAME * (2 + MAX_ACK_ID_BYTES));
+  private ackBytes = 0;
+  private ackCount = 0;
   private readonly producers = new Uint32Array(MOST_ACKS_IN_A_FRAME);
+  private fresh = 0;
+  private scheduled = false;
 
   constructor(ports: SubscriberPorts) {
     this.ports = ports;
@@ -54,28 +60,37 @@ export class Subscriber {
   private onFrame(frame: Buffer): void {
     const nowMs = performance.now();
     const reader = new Reader(frame);
-    let messages = 0;
-    let fresh = 0;
     while (reader.position < frame.length) {
       const field = reader.next();
       if (field === RESPONSE.messages) {
-        this.readMessage(frame, reader, messages++);
-        if (this.ports.onMessage(this.stamp, nowMs)) this.producers[fresh++] = this.stamp.producer;
+        this.readMessage(frame, reader);
+        if (this.ports.onMessage(this.stamp, nowMs)) this.producers[this.fresh++] = this.stamp.producer;
+        if (++this.ackCount === MOST_ACKS_IN_A_FRAME) this.acknowledge();
       } else if (field === RESPONSE.confirmedSequence) this.confirm(reader.varint());
       else if (field === RESPONSE.failures) return this.ports.fail(new Error(`an acknowledgement failed: ${printable(frame)}`));
       else reader.skip();
     }
-    if (messages > 0) this.acknowledge(frame, messages, fresh);
+    if (this.ackCount === 0 || this.scheduled) return;
+    this.scheduled = true;
+    setTimeout(() => {
+      this.scheduled = false;
+      this.acknowledge();
+    }, ACK_DELAY_MS);
   }
 
-  private readMessage(frame: Buffer, reader: Reader, index: number): void {
+  /** Takes the stamp, and puts the ack id among the acknowledgements as it stands in the frame. */
+  private readMessage(frame: Buffer, reader: Reader): void {
     const end = reader.end();
     while (reader.position < end) {
       const field = reader.next();
       if (field === RECEIVED.ackId) {
         const ackEnd = reader.end();
-        this.starts[index] = reader.position;
-        this.ends[index] = reader.position = ackEnd;
+        const length = ackEnd - reader.position;
+        if (length > MAX_ACK_ID_BYTES) return this.ports.fail(new Error(`an ack id of ${length} bytes`));
+        this.acks[this.ackBytes++] = ACKNOWLEDGE_TAG;
+        this.acks[this.ackBytes++] = length;
+        this.ackBytes += frame.copy(this.acks, this.ackBytes, reader.position, ackEnd);
+        reader.position = ackEnd;
       } else if (field === RECEIVED.message) {
         const messageEnd = reader.end();
         while (reader.position < messageEnd) {
@@ -89,23 +104,12 @@ export class Subscriber {
     }
   }
 
-  /** Sends the ack ids back as they stand in the frame. */
-  private acknowledge(frame: Buffer, messages: number, fresh: number): void {
+  private acknowledge(): void {
+    if (this.ackCount === 0) return;
     const sequence = varintField(REQUEST.sequence, ++this.sequence);
-    let size = sequence.length;
-    for (let i = 0; i < messages; i++) size += 2 + this.ends[i]! - this.starts[i]!;
-    const answer = Buffer.allocUnsafe(size);
-    let at = 0;
-    for (let i = 0; i < messages; i++) {
-      const length = this.ends[i]! - this.starts[i]!;
-      if (length > MAX_ACK_ID_BYTES) return this.ports.fail(new Error(`an ack id of ${length} bytes`));
-      answer[at++] = ACKNOWLEDGE_TAG;
-      answer[at++] = length;
-      at += frame.copy(answer, at, this.starts[i]!, this.ends[i]!);
-    }
-    sequence.copy(answer, at);
-    this.unconfirmed.push({ sequence: this.sequence, producers: this.producers.slice(0, fresh) });
-    this.stream.write(answer);
+    this.unconfirmed.push({ sequence: this.sequence, producers: this.producers.slice(0, this.fresh) });
+    this.stream.write(Buffer.concat([this.acks.subarray(0, this.ackBytes), sequence]));
+    this.ackBytes = this.ackCount = this.fresh = 0;
   }
 
   private confirm(sequence: number): void {

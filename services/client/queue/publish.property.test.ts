@@ -26,11 +26,12 @@ test('whatever is refused, lost or forgotten, every message is published once an
       const mesh = new Mesh({ addresses: [fake.address] }, new TestEnvironment());
       const broken = new WeakSet<object>();
       const known = new Set<string>();
+      const script = [...fates];
       let expiries = 0;
       fake.queue.onPublish = (call, stream) => {
         if (broken.has(stream)) return undefined; // What follows on a stream that broke is not read any more.
         const session = fake.queue.sessions.at(-1)!;
-        const next = fates.shift() ?? 'publish';
+        const next = script.shift() ?? 'publish';
         switch (next) {
           case 'publish':
             known.add(session);

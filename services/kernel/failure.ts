@@ -85,7 +85,7 @@ export const REASONS = {
   /** An add would pass a bound; the message says how much is left. */
   BOUND_EXCEEDED: 'FAILED_PRECONDITION',
   /** A value would pass 64 bits. */
-  COUNTER_OVERFLOW: 'OUT_OF_RANGE',
+  COUNTER_OVERFLOW: 'FAILED_PRECONDITION',
   /** The counter's configuration or a slot of it is changing; surely not executed. Comes with a retry delay. */
   COUNTER_CHANGING: 'UNAVAILABLE',
   /** No topic has this name. */

@@ -21,6 +21,12 @@ export interface Topology {
   readonly flags: readonly string[];
 }
 
+/** What a process on etcd hosts; nothing else. */
+export function hosting(hosted: { readonly coordinator?: true; readonly participants?: string; readonly queues?: string; readonly counters?: string }): readonly string[] {
+  const { coordinator = false, participants = '', queues = '', counters = '' } = hosted;
+  return ['--coordinator', String(coordinator), '--participants', participants, '--queues', queues, '--counters', counters];
+}
+
 /** How long outcomes are kept: short, so that collecting them is part of what is measured. */
 export const RETENTION = '30s';
 

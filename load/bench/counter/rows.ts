@@ -2,7 +2,7 @@
 
 import { Consistency, CounterServiceClient, Kind, type GetRequest, type GetResponse } from '../../../services/gen/txmesh/counter/v1/counter.ts';
 import { load } from '../processes.ts';
-import { withServers, type StoreName } from '../servers.ts';
+import { hosting, withServers, type StoreName } from '../servers.ts';
 import { call, openClient } from '../streams.ts';
 import { rowOf, type Conditions, type Workload } from '../workload.ts';
 import type { CounterLoad, CounterReport } from './client.ts';
@@ -18,8 +18,8 @@ interface Shape {
   readonly processes: readonly (readonly string[])[];
 }
 
-const COORDINATOR = ['--participants', '', '--queues', '', '--counters', ''];
-const REPLICA = ['--coordinator', 'false', '--participants', '', '--queues', ''];
+const COORDINATOR = hosting({ coordinator: true });
+const REPLICA = hosting({ counters: 'counter' });
 
 const SHAPES = {
   strong: { kind: Kind.STRONG, partitions: 1, processes: [REPLICA, COORDINATOR] },

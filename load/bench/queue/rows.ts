@@ -1,7 +1,7 @@
 /** Messages of 1 KiB through publish, deliver and acknowledge. */
 
 import { load } from '../processes.ts';
-import { withServers, type StoreName } from '../servers.ts';
+import { hosting, withServers, type StoreName } from '../servers.ts';
 import { rowOf, type Conditions, type Workload } from '../workload.ts';
 import type { QueueLoad, QueueReport } from './client.ts';
 import { createQueue, SUBSCRIPTION, TOPIC } from './setup.ts';
@@ -12,10 +12,7 @@ export const WINDOW = 2048;
 const PRODUCERS = [1, 10, 100];
 
 /** On etcd the coordinator and the queue are processes of their own. */
-export const PROCESSES = [
-  ['--participants', '', '--queues', '', '--counters', ''],
-  ['--coordinator', 'false', '--participants', '', '--counters', ''],
-];
+export const PROCESSES = [hosting({ queues: 'queue' }), hosting({ coordinator: true })];
 
 function messages(storage: 'disk' | 'memory', store: StoreName, producers: number): Workload {
   const self: Workload = {

@@ -1,18 +1,14 @@
 /** Transactions that write one key at each of two participants. */
 
 import { load } from '../processes.ts';
-import { withServers, type StoreName } from '../servers.ts';
+import { hosting, withServers, type StoreName } from '../servers.ts';
 import { rowOf, type Conditions, type Workload } from '../workload.ts';
 import type { TransactionLoad } from './client.ts';
 
 const IN_FLIGHT = [1, 16, 64, 256, 1024];
 
 /** On etcd coordinator and participants are processes of their own. */
-const PROCESSES = [
-  ['--participants', ''],
-  ['--coordinator', 'false', '--participants', 'inventory'],
-  ['--coordinator', 'false', '--participants', 'payments'],
-];
+const PROCESSES = [hosting({ coordinator: true }), hosting({ participants: 'inventory' }), hosting({ participants: 'payments' })];
 
 /** Sampling at 1 %, exported to nobody: the cost of the traces themselves. */
 const TRACED = {

@@ -6,6 +6,7 @@
  *   --json FILE                       the rows as JSON
  *   --seconds N                       measured time of each row (default 8)
  *   --soak N                          N transactions with a short retention, memory and store size over time
+ *   --pairs N                         N pairs of rows without and with traces, in turns, and the medians of their ratios
  *   --profile FOLDER                  CPU profiles of the servers go there
  */
 
@@ -23,9 +24,10 @@ import { BACKLOGS } from './queue/backlog.ts';
 import { QUEUES } from './queue/rows.ts';
 import { header, line, remarks, type Row } from './rows.ts';
 import { etcdPath, RETENTION } from './servers.ts';
-import { TRANSACTIONS } from './transactions/rows.ts';
+import { comparePairs } from './transactions/pairs.ts';
+import { PLAIN, TRANSACTIONS, WITH_TRACES } from './transactions/rows.ts';
 import { soak } from './transactions/soak.ts';
-import { nameOf, type Workload } from './workload.ts';
+import { nameOf, type Conditions, type Workload } from './workload.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -33,13 +35,16 @@ const { values: options } = parseArgs({
     json: { type: 'string' },
     seconds: { type: 'string', default: '8' },
     soak: { type: 'string' },
+    pairs: { type: 'string' },
     profile: { type: 'string' },
   },
 });
 
-const SECONDS = Number(options.seconds);
-const WARM_UP_SECONDS = 3;
-const FLAGS = options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profile}`];
+const CONDITIONS: Conditions = {
+  warmUpSeconds: 3,
+  seconds: Number(options.seconds),
+  flags: options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profile}`],
+};
 const WORKLOADS: readonly Workload[] = [...TRANSACTIONS, ...QUEUES, ...BACKLOGS, ...COUNTERS];
 
 /** Prints what the machine can do, with the median of one durable write alone for each store. */
@@ -72,7 +77,7 @@ async function limits(stores: ReadonlySet<string>): Promise<void> {
 
 /** What the rows of each kind have in common. */
 const EXPLANATIONS = [
-  `Every row: retention ${RETENTION}, ${SECONDS} s after ${WARM_UP_SECONDS} s of warm-up. embedded: all services in one process on lmdb.`,
+  `Every row: retention ${RETENTION}, ${CONDITIONS.seconds} s after ${CONDITIONS.warmUpSeconds} s of warm-up. embedded: all services in one process on lmdb.`,
   'etcd: coordinator and each service a process of its own, one etcd with its default flags. 1 partition of each service.',
   'CPU is of servers and client together, without etcd. RSS is of the servers.',
   'transaction: one 100-byte key at each of two participants, under 10,240 keys, no contention.',
@@ -84,6 +89,7 @@ const EXPLANATIONS = [
 
 async function main(): Promise<void> {
   if (options.soak !== undefined) return soak(Number(options.soak));
+  if (options.pairs !== undefined) return comparePairs(Number(options.pairs), () => PLAIN.measure(CONDITIONS), () => WITH_TRACES.measure(CONDITIONS));
   const wanted = WORKLOADS.filter((each) => options.only === undefined || `${nameOf(each)}/`.startsWith(`${options.only}/`));
   if (wanted.length === 0) throw new Error(`--only ${options.only} names no row; rows are WORKLOAD/STORE/IN_FLIGHT: ${WORKLOADS.map(nameOf).join(', ')}`);
   if (options.json !== undefined) statSync(join(options.json, '..'));
@@ -91,7 +97,7 @@ async function main(): Promise<void> {
   console.log(`\n${EXPLANATIONS.join('\n')}\n\n${header()}`);
   const rows: Row[] = [];
   for (const each of wanted) {
-    const row = await each.measure({ warmUpSeconds: WARM_UP_SECONDS, seconds: SECONDS, flags: FLAGS });
+    const row = await each.measure(CONDITIONS);
     rows.push(row);
     console.log([line(row), ...remarks(row)].join('\n'));
   }

@@ -1,6 +1,6 @@
 /**
  * The load of a counter: a process of its own that keeps a number of adds in flight on one AddStream.
- * Whatever results come in one frame are followed by as many adds in one frame.
+ * Whatever results come in one turn of the event loop are followed by as many adds in one frame.
  */
 
 import { randomUUIDv7 } from 'node:crypto';
@@ -48,6 +48,7 @@ async function runLoad(options: CounterLoad, onWarm: () => void): Promise<Counte
   const counter = bytesField(ADD.counter, options.counter);
   let measuring = false;
   let stopped = false;
+  let scheduled = false;
 
   /** The first add of a frame names the counter. */
   const send = (count: number): void => {
@@ -86,8 +87,14 @@ async function runLoad(options: CounterLoad, onWarm: () => void): Promise<Counte
       }
       results++;
     }
-    if (!stopped && results > 0) send(results);
-    else if (adds.answered === adds.sent) finished.resolve();
+    if (stopped && adds.answered === adds.sent) finished.resolve();
+    if (results > 0 && !scheduled) {
+      scheduled = true;
+      setImmediate(() => {
+        scheduled = false;
+        if (!stopped) send(options.inFlight - (adds.sent - adds.answered));
+      });
+    }
   };
 
   const stream = openStream(client, CounterServiceService.addStream.path, onResults, failed.reject);
@@ -99,6 +106,7 @@ async function runLoad(options: CounterLoad, onWarm: () => void): Promise<Counte
   const used = await measured(options, begin, failed.promise);
   measuring = false;
   stopped = true;
+  if (adds.answered === adds.sent) finished.resolve();
   const bound = setTimeout(() => failed.reject(new Error(`${adds.sent - adds.answered} of ${adds.sent} adds have no result`)), FINISH_BOUND_MS);
   await Promise.race([finished.promise, failed.promise]);
   clearTimeout(bound);

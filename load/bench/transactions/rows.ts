@@ -32,7 +32,10 @@ function transactions(workload: string, store: StoreName, inFlight: number, envi
   return self;
 }
 
+export const PLAIN = transactions('transaction', 'embedded', 64);
+export const WITH_TRACES = transactions('transaction-traced', 'embedded', 64, TRACED);
+
 export const TRANSACTIONS: readonly Workload[] = [
   ...(['embedded', 'etcd'] as const).flatMap((store) => IN_FLIGHT.map((inFlight) => transactions('transaction', store, inFlight))),
-  transactions('transaction-traced', 'embedded', 64, TRACED),
+  WITH_TRACES,
 ];

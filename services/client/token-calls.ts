@@ -161,6 +161,8 @@ export class TokenCalls<Result, Call extends TokenCall<unknown, Result>> {
   /** Everything that is under way fails. */
   close(): void {
     this.sweep.cancel();
+    this.line = [];
+    this.head = 0;
     for (const call of this.calls) this.giveUp(call, closedError());
   }
 

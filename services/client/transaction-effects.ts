@@ -69,6 +69,6 @@ export class TransactionEffects {
 
   /** The transaction has committed. */
   committed(): void {
-    for (const message of this.acknowledged) message.release();
+    for (const message of this.acknowledged) message.committed();
   }
 }

@@ -1,7 +1,7 @@
 /** A transaction while its function runs: reads go out at once, everything else is collected. */
 
 import { toInt64, type Integer } from './counter/integer.ts';
-import { COUNTER, type CounterOperationOptions } from './counter/operations.ts';
+import { checkCounter, COUNTER, type CounterOperationOptions } from './counter/operations.ts';
 import type { Deadline } from './deadline.ts';
 import { invalidRequest } from './errors.ts';
 import type { Entry } from './entry.ts';
@@ -103,6 +103,15 @@ export class Transaction {
   add(counter: string, amount: Integer, { participant = COUNTER }: CounterOperationOptions = {}): void {
     this.demandUnfinished();
     this.effects.add(participant, counter, toInt64(amount, 'amount'));
+  }
+
+  /**
+   * Requires that a strong counter has a value when the transaction commits. If it has another, the
+   * transaction is aborted for good.
+   */
+  checkCounter(counter: string, value: Integer, options: CounterOperationOptions = {}): void {
+    this.demandUnfinished();
+    this.effects.operation(checkCounter(counter, value, options));
   }
 
   /** @internal Whether there is nothing to be carried out or validated. */

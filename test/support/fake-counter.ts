@@ -83,12 +83,12 @@ export class FakeCounter {
       addStream: (stream: AddStream) => this.onAddStream(stream),
       get: unary(({ counter }: { counter: string }) => {
         const value = this.value(counter);
-        return value === undefined ? { failure: { reason: 'UNKNOWN_PARTICIPANT', message: `no counter ${counter}` } } : { response: { value } };
+        return value === undefined ? { failure: { reason: 'COUNTER_NOT_FOUND', message: `no counter ${counter}` } } : { response: { value } };
       }),
       batchGet: unary(({ counters }: BatchGetRequest) => {
         const results = counters.map((counter) => {
           const value = this.value(counter);
-          const error = failureToStatus({ reason: 'UNKNOWN_PARTICIPANT', message: `no counter ${counter}` });
+          const error = failureToStatus({ reason: 'COUNTER_NOT_FOUND', message: `no counter ${counter}` });
           return { result: value === undefined ? { $case: 'error', value: error } : { $case: 'value', value } };
         });
         return { response: { results } };

@@ -118,7 +118,7 @@ export class FakeQueue {
       getSubscription: unary(({ name }: { name: string }) => {
         const subscription = this.subscriptions.get(name);
         return subscription === undefined
-          ? { failure: { reason: 'UNKNOWN_PARTICIPANT', message: `no subscription ${name}` } }
+          ? { failure: { reason: 'SUBSCRIPTION_NOT_FOUND', message: `no subscription ${name}` } }
           : { response: { subscription } };
       }),
       createTopic: unary((request: CreateTopicRequest) => {
@@ -135,7 +135,7 @@ export class FakeQueue {
       }),
       createSubscription: unary(({ subscription }: CreateSubscriptionRequest) => {
         const { name, topic } = subscription!;
-        if (this.subscriptions.has(name)) return { failure: { reason: 'TRANSACTION_ID_REUSED', message: `${name} is there` } };
+        if (this.subscriptions.has(name)) return { failure: { reason: 'SUBSCRIPTION_EXISTS', message: `${name} is there` } };
         this.subscribe(name, topic, { ...subscription!, ackDeadline: subscription!.ackDeadline ?? toDuration(60_000), mode: subscription!.mode || 1, state: 1, version: 1 });
         return { response: { subscription: this.subscriptions.get(name) } };
       }),
@@ -146,7 +146,7 @@ export class FakeQueue {
       publish: unary((request: PublishRequest) => {
         this.unaryPublishes.push(request);
         const messageIds = request.messages.map((message, i) => this.execute(request.topic, request.session, { sequence: request.firstSequence + i, message }));
-        return { response: { messageIds } };
+        return { response: { messageIds, refused: [] } };
       }),
       publishStream: (stream: PublishStream) => this.onPublishStream(stream),
       pull: unary(({ subscription, maxMessages }: PullRequest) => ({ response: { messages: this.take(subscription, maxMessages, undefined) } })),

@@ -47,7 +47,7 @@ describe('a pull', () => {
     await Promise.all([one!.ack(), two!.nack()]);
     expect(fake.queue.count('billing', 'acknowledged')).toBe(1);
     expect(await queue.pull('billing', { maxMessages: 10 })).toMatchObject([{ id: '0-2', deliveryAttempt: 2 }]);
-    expect(() => one!.ack()).toThrow(InvalidRequest);
+    await expect(one!.ack()).rejects.toBeInstanceOf(InvalidRequest);
   });
 });
 

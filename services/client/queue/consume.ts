@@ -48,7 +48,8 @@ export async function pull(rpc: Rpc, participant: string, subscription: string, 
   const { maxMessages = 1, maxBytes = 0, waitMs = 0, ackDeadlineMs, signal, timeoutMs = rpc.settings.timeoutMs + waitMs } = options;
   demandCount(maxMessages, 'maxMessages');
   const acks = new UnaryAcks(rpc, participant, subscription);
-  const holder: MessageHolder = { participant, subscription, send: (request) => acks.send(request), release: () => undefined };
+  const nothing = (): void => undefined;
+  const holder: MessageHolder = { participant, subscription, send: (request) => acks.send(request), release: nothing, committed: nothing };
   const request = {
     participant,
     subscription,

@@ -83,6 +83,15 @@ export class Consumer implements MessageHolder {
     this.leases.remove(message);
   }
 
+  /**
+   * Tells the stream, which does not see what transactions do, that there is room again. This comes after
+   * the transaction, so it is no matter what becomes of it.
+   */
+  committed(message: ReceivedMessage): void {
+    this.leases.remove(message);
+    if (this.stopped === undefined) this.send({ ackId: message.ackId, deadlineMs: undefined, open: false, done: () => undefined });
+  }
+
   private async finish(): Promise<void> {
     for (const waiting of this.waiting.splice(0)) waiting.resolve(undefined);
     for (const message of this.buffer.splice(0)) {

@@ -67,7 +67,16 @@ export class Publisher implements TokenCallOwner<PublishCall> {
   async complete({ session, sequence, message }: PublishCall, options: CallOptions): Promise<void> {
     const { rpc, participant, topic } = this;
     const { id, settledBelow } = session!;
-    const request = { participant, topic, messages: [message], session: id, firstSequence: sequence, settledBelow: Math.min(settledBelow, sequence) };
+    const request = {
+      participant,
+      topic,
+      messages: [message],
+      session: id,
+      firstSequence: sequence,
+      settledBelow: Math.min(settledBelow, sequence),
+      partition: undefined,
+      sequenceOffsets: [],
+    };
     await rpc.call(methods.publish, request, { ...options, route: { service: participant, routingKey: topic } });
     session!.settle(sequence);
   }

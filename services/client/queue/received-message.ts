@@ -10,8 +10,10 @@ export interface MessageHolder {
   readonly participant: string;
   readonly subscription: string;
   send(request: AckRequest): void;
-  /** The message is settled: its deadline is not extended any more. */
+  /** The message is settled, or left to its deadline, which is not extended any more. */
   release(message: ReceivedMessage): void;
+  /** A transaction has acknowledged the message. */
+  committed(message: ReceivedMessage): void;
 }
 
 const decoder = new TextDecoder();
@@ -83,13 +85,13 @@ export class ReceivedMessage {
    * @throws FailedPrecondition with reason ACK_EXPIRED: too late, at a subscription with exactly-once delivery
    * @throws OutcomeUnknown with such a subscription, if an earlier try may have gone through
    */
-  ack(): Promise<void> {
+  async ack(): Promise<void> {
     this.settle();
     return this.request(undefined);
   }
 
   /** Gives it back: it is delivered again, after the backoff of the subscription's retry policy. */
-  nack(): Promise<void> {
+  async nack(): Promise<void> {
     this.settle();
     return this.request(0);
   }
@@ -98,13 +100,19 @@ export class ReceivedMessage {
    * Moves its deadline.
    * @param deadlineMs from now on, milliseconds, at most 12 h
    */
-  extend(deadlineMs: number): Promise<void> {
+  async extend(deadlineMs: number): Promise<void> {
     if (this.isSettled) throw invalidRequest(`message ${this.id} is settled already`);
     if (!(deadlineMs > 0)) throw invalidRequest(`the deadline is ${deadlineMs}; it must be more than 0 milliseconds`, 'deadlineMs');
     return this.request(deadlineMs);
   }
 
-  /** @internal A transaction has acknowledged it, or it is left to its deadline. */
+  /** @internal A transaction has acknowledged it. */
+  committed(): void {
+    this.isSettled = true;
+    this.holder.committed(this);
+  }
+
+  /** @internal It is left to its deadline, or to others. */
   release(): void {
     this.isSettled = true;
     this.holder.release(this);

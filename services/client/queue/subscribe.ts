@@ -56,8 +56,11 @@ export async function subscribe(
   const ends = signal === undefined ? rpc.closed : AbortSignal.any([signal, rpc.closed]);
   if (ends.aborted) return;
   const { maxMessages = 2 * concurrency } = options;
-  const { consumer, subscription } = await openConsumer(rpc, participant, name, { ...options, maxMessages });
-  const subscriber = new Subscriber(rpc, executor, consumer, subscription.topic, handler, options);
+  const opened = await openConsumer(rpc, participant, name, { ...options, maxMessages }).catch((error: unknown) => {
+    if (!ends.aborted) throw error;
+  });
+  if (opened === undefined) return;
+  const subscriber = new Subscriber(rpc, executor, opened.consumer, opened.subscription.topic, handler, options);
   await subscriber.run(concurrency, drainMs, ends);
 }
 
@@ -165,7 +168,7 @@ class Subscriber {
   /** Settles an unknown outcome. The reason if it has not committed, or can't be settled. */
   private async settle(error: OutcomeUnknown, message: ReceivedMessage): Promise<unknown> {
     try {
-      return (await error.settle({ signal: this.giveUp.signal })) ? message.release() : (error.cause ?? error);
+      return (await error.settle({ signal: this.giveUp.signal })) ? message.committed() : (error.cause ?? error);
     } catch (unknown) {
       // The message is left to its deadline: if the transaction has committed, it does not come again.
       message.release();

@@ -71,6 +71,7 @@ const publish = (what: string, messages: readonly Partial<Message>[], field: str
       session: '',
       firstSequence: 0,
       settledBelow: 0,
+      sequenceOffsets: [],
       ...more,
     },
     field,

@@ -13,7 +13,7 @@ testGarbage(['queue.v1.QueueService', 'coordinator.v1.CoordinatorService', 'part
     await mesh.call(queue.createTopic, { ...common, topic: { ...Topic.decode(NOTHING), name } });
     await mesh.call(queue.createSubscription, { ...common, subscription: { ...Subscription.decode(NOTHING), name, topic: name } });
   }
-  const { messageIds } = await mesh.call(queue.publish, { participant: '', topic: 'a', messages: [message, message, message], session: '', firstSequence: 0, settledBelow: 0 });
+  const { messageIds } = await mesh.call(queue.publish, { participant: '', topic: 'a', messages: [message, message, message], session: '', firstSequence: 0, settledBelow: 0, sequenceOffsets: [] });
   const { messages } = await mesh.call(queue.pull, { participant: '', subscription: 'a', maxMessages: 3, maxBytes: 0, wait: { seconds: 5n, nanos: 0 }, ackDeadline: undefined, partition: undefined });
   const ackIds = messages.map(({ ackId }) => ackId);
   const operations = [PublishOperation.encode({ topic: 'a', message }).finish(), AcknowledgeOperation.encode({ subscription: 'a', ackId: ackIds[0]! }).finish()];

@@ -33,6 +33,7 @@ describe('settings', () => {
     [[], { TXMESH_BOGUS: '1' }, 'TXMESH_BOGUS is not a setting; --help lists them'],
     [['--port'], {}, '--port needs a value'],
     [['--etcd-user', 'root'], {}, '--etcd-user and --etcd-password go together; one of them is missing'],
+    [['--health-port', '50051'], {}, '--health-port and --port are the same; health is told on --port in any case'],
     [['--coordinator', 'false', '--participants', ''], {}, '--coordinator false with no --participants leaves nothing to run'],
   ])('says which setting is wrong and what it must be: %j %j', (args, environment, message) => {
     expect(() => readSettings(args, environment as Record<string, string>)).toThrow(new SettingError(message));

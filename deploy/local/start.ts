@@ -81,7 +81,8 @@ async function main(args: string[]): Promise<number> {
   const server = new RestartableServer(serverArgs);
   await server.start();
   try {
-    print(`\ntxmesh ${version} serves at ${server.address}: one coordinator and the participants ${parsed.settings.participants.join(', ')}\n`);
+    const { participants, queues, counters } = parsed.settings;
+    print(`\ntxmesh ${version} serves at ${server.address}: one coordinator and ${[...participants, ...queues, ...counters].join(', ')}\n`);
     const toured = await Promise.race([tour(server, print), stopped.promise]);
     if (!once && toured !== 'stopped') {
       print(nextSteps(server.address));

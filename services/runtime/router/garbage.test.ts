@@ -8,6 +8,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { CoordinatorServiceService as coordinator, State } from '../../gen/txmesh/coordinator/v1/coordinator.ts';
 import { CounterServiceService as counters, Kind } from '../../gen/txmesh/counter/v1/counter.ts';
+import { QueueServiceService as queues, Subscription, Topic } from '../../gen/txmesh/queue/v1/queue.ts';
 import { REASONS } from '../../kernel/failure.ts';
 import { FailureError } from '../errors/failure-error.ts';
 import type { Method } from '../transport/channels.ts';
@@ -18,11 +19,13 @@ const registry = createFileRegistry(fromBinary(FileDescriptorSetSchema, descript
 
 /** Spoken between replicas alone, which believe each other's epochs: it gets none from the future. */
 const BELIEVING = ['Exchange'];
-const SERVICES = ['coordinator.v1.CoordinatorService', 'keyvalue.v1.KeyValueService', 'participant.v1.ParticipantService', 'counter.v1.CounterService', 'counter.v1.CounterPartitionService'];
+const SERVICES = ['coordinator.v1.CoordinatorService', 'keyvalue.v1.KeyValueService', 'participant.v1.ParticipantService', 'counter.v1.CounterService', 'counter.v1.CounterPartitionService', 'queue.v1.QueueService'];
 const methods = SERVICES.flatMap((name) => registry.getService(`txmesh.${name}`)!.methods);
 
 const RUNS = 120;
 const PARTITIONS = 2;
+const QUEUED = ['orders', 'billing', 'before'];
+const ACK_IDS = ['0:2.1.1', '1:2.1.1', '0:1.2.1'];
 const COUNTERS = ['strong', 'sharded', 'queued', 'replicated'];
 let mesh: Meshed;
 /** What makes a message nearly right. */
@@ -30,7 +33,11 @@ const ids = [newId(), newId()];
 let clusterId = '';
 
 beforeAll(async () => {
-  mesh = await startMesh({ partitions: PARTITIONS, counters: ['counter'] });
+  mesh = await startMesh({ partitions: PARTITIONS, counters: ['counter'], queues: ['queue'] });
+  const topic = { ...Topic.decode(new Uint8Array()), name: 'orders' };
+  await mesh.call(queues.createTopic, { participant: '', topic, requestId: '' });
+  const subscription = { ...Subscription.decode(new Uint8Array()), name: 'billing', topic: 'orders' };
+  await mesh.call(queues.createSubscription, { participant: '', subscription, requestId: '' });
   for (const [i, kind] of [Kind.STRONG, Kind.SHARDED, Kind.QUEUED, Kind.REPLICATED].entries())
     await mesh.call(counters.createCounter, { participant: '', counter: COUNTERS[i]!, kind, bounds: undefined, initialValue: 0n, shards: 0, requestId: '' });
   ({ clusterId } = mesh.nodes[0]!.view);
@@ -47,11 +54,23 @@ const hostileText = fc.oneof(
 
 function textOf(name: string): fc.Arbitrary<string> {
   const right: Record<string, string[]> = {
-    participant: ['inventory', 'payments', 'counter', 'coordinator', ''],
+    participant: ['inventory', 'payments', 'counter', 'queue', 'coordinator', ''],
     counter: COUNTERS,
     counters: COUNTERS,
     names: COUNTERS,
-    name: COUNTERS,
+    name: [...COUNTERS, ...QUEUED],
+    topic: QUEUED,
+    subscription: QUEUED,
+    snapshot: QUEUED,
+    ack_id: ACK_IDS,
+    ack_ids: ACK_IDS,
+    acknowledge_ids: ACK_IDS,
+    message_ids: ['0-1', '1-1', '0-2'],
+    ordering_key: ['', 'k'],
+    deduplication_id: ['', 'd'],
+    update_mask: ['retention', 'ack_deadline'],
+    paths: ['retention', 'ack_deadline'],
+    filter: ['', 'attributes:a'],
     rates: COUNTERS,
     session: ids,
     floor: ['', ...ids],

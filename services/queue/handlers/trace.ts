@@ -5,10 +5,12 @@
  */
 
 import type { NewMessage } from '../../kernel/queue/types.ts';
-import type { ActiveSpan, Spans } from '../../runtime/telemetry/spans.ts';
+import type { ActiveSpan, Spans as AllSpans } from '../../runtime/telemetry/spans.ts';
 import type { Delivered } from '../codec-frames.ts';
 import { formatMessageId } from '../codec-ids.ts';
 import { traceparentOf } from '../codec-messages.ts';
+
+type Spans = Pick<AllSpans, 'handle' | 'enabled'>;
 
 const SYSTEM = 'txmesh';
 

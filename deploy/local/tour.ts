@@ -124,7 +124,7 @@ async function shippedOnce(mesh: Mesh, id: string, before: Shown, print: Print):
 }
 
 function awaitDecided(mesh: Mesh, id: string): Promise<TransactionInfo> {
-  return awaitState(mesh, id, ({ state }) => state !== 'PREPARING');
+  return awaitState(mesh, id, ({ state }) => state !== 'ACTIVE' && state !== 'PREPARING');
 }
 
 /** Follows the transaction until it is as wanted. */

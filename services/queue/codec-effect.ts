@@ -57,9 +57,9 @@ function toWrite(write: QueueWrite): NonNullable<WriteMessage['write']> {
 function fromWrite({ write }: WriteMessage): QueueWrite {
   switch (write?.$case) {
     case 'publish': {
-      const { topic, message, orderingKey, priority, deliverAtMs, timeToLiveMs, deduplicationId } = write.value;
+      const { topic, message, orderingKey, priority, deliverAtMs, delayMs, timeToLiveMs, deduplicationId } = write.value;
       const encoded = copyOf(message);
-      return { type: 'publish', topic, message: { encoded, orderingKey, priority, deliverAtMs, timeToLiveMs, deduplicationId } };
+      return { type: 'publish', topic, message: { encoded, orderingKey, priority, deliverAtMs, delayMs, timeToLiveMs, deduplicationId } };
     }
     case 'acknowledge':
       return { type: 'acknowledge', ...write.value };

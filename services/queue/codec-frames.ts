@@ -107,7 +107,7 @@ function bytesOf(input: Uint8Array | StrictReader): Buffer {
 }
 
 /** @throws Error where the bytes are no such frame; what is wrong with one message is said in its place. */
-export function decodePublishFrame(input: Uint8Array | StrictReader, nowMs: number): PublishFrame {
+export function decodePublishFrame(input: Uint8Array | StrictReader): PublishFrame {
   const cursor = new Cursor(bytesOf(input));
   let [participant, topic, session] = ['', '', ''];
   let settledBelow = 0;
@@ -140,7 +140,7 @@ export function decodePublishFrame(input: Uint8Array | StrictReader, nowMs: numb
           if (inner === field(1)) sequence = call.varint();
           else if (inner === field(2, LENGTH)) {
             const messageEnd = call.length();
-            message = readMessage(call.bytes, call.at, messageEnd, nowMs);
+            message = readMessage(call.bytes, call.at, messageEnd);
             total += messageEnd - call.at;
             call.at = messageEnd;
           } else call.skip(inner);
@@ -162,13 +162,13 @@ const NO_MESSAGE: Failure = {
   violations: [{ field: 'message', description: 'must be set' }],
 };
 
-function readMessage(bytes: Buffer, start: number, end: number, nowMs: number): NewMessage | Failure {
+function readMessage(bytes: Buffer, start: number, end: number): NewMessage | Failure {
   const plain = readPlain(bytes, start, end);
   if (plain !== undefined) return plain;
   const encoded = bytes.subarray(start, end);
   try {
     const message = decodeStrictly(Message, encoded);
-    return findFailure(messageRule, message) ?? toNewMessage(message, nowMs, encoded);
+    return findFailure(messageRule, message) ?? toNewMessage(message, encoded);
   } catch (error) {
     return new Malformed(error).failure;
   }

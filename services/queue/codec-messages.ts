@@ -5,7 +5,7 @@
  */
 
 import { isUtf8 } from 'node:buffer';
-import { BinaryWriter } from '@bufbuild/protobuf/wire';
+import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { Message } from '../gen/txmesh/queue/v1/queue.ts';
 import type { MessagePort, NewMessage } from '../kernel/queue/types.ts';
 import { encode } from '../runtime/encode.ts';
@@ -36,11 +36,12 @@ export const messagePort: MessagePort = {
 };
 
 /** A message that keeps the rules. @param encoded undefined: it is encoded here, always the same way */
-export function toNewMessage(message: Message, nowMs: number, encoded = encodeMessage(message)): NewMessage {
+export function toNewMessage(message: Message, encoded = encodeMessage(message)): NewMessage {
   const { orderingKey, priority, deliverTime, delay, timeToLive, deduplicationId } = message;
-  const deliverAtMs = deliverTime !== undefined ? timestampMs(deliverTime) : delay !== undefined ? nowMs + durationMs(delay) : 0;
   const timeToLiveMs = timeToLive === undefined ? 0 : durationMs(timeToLive);
-  return { encoded, orderingKey, priority, deliverAtMs: deliverAtMs <= nowMs ? 0 : deliverAtMs, timeToLiveMs, deduplicationId };
+  const deliverAtMs = deliverTime === undefined ? 0 : timestampMs(deliverTime);
+  const delayMs = delay === undefined ? 0 : durationMs(delay);
+  return { encoded, orderingKey, priority, deliverAtMs, delayMs, timeToLiveMs, deduplicationId };
 }
 
 /** The same content gives the same bytes. */
@@ -111,7 +112,7 @@ export function readPlain(bytes: Buffer, start: number, end: number): NewMessage
     at = next;
   }
   if (at !== end) return undefined;
-  return { encoded: bytes.subarray(start, end), orderingKey, priority, deliverAtMs: 0, timeToLiveMs: 0, deduplicationId: '' };
+  return { encoded: bytes.subarray(start, end), orderingKey, priority, deliverAtMs: 0, delayMs: 0, timeToLiveMs: 0, deduplicationId: '' };
 }
 
 /** A key and a value, both there, once, in order, and short enough to have one byte of length. */
@@ -130,4 +131,16 @@ function isPlainAttribute(bytes: Buffer, start: number, end: number): boolean {
 function isPlainText(bytes: Buffer, start: number, end: number): boolean {
   for (let i = start; i < end; i++) if (bytes[i]! < 0x20 || bytes[i]! >= 0x7f) return false;
   return true;
+}
+
+/** The traceparent of an encoded message; empty: none. */
+export function traceparentOf(encoded: Uint8Array): string {
+  const reader = new BinaryReader(encoded);
+  let found = '';
+  while (reader.pos < reader.len) {
+    const [field, wireType] = reader.tag();
+    if (field === 9 && wireType === WireType.LengthDelimited) found = reader.string();
+    else reader.skip(wireType);
+  }
+  return found;
 }

@@ -59,7 +59,7 @@ function decodeOne(type: string, value: Uint8Array, at: string, found: Violation
     case `${PACKAGE}PublishOperation`: {
       const publish = decodeStrictly(PublishOperation, value);
       if (breaks(publishRule, publish, at, found)) return undefined;
-      const message = toNewMessage(publish.message!, Date.now());
+      const message = toNewMessage(publish.message!);
       return { type: 'publish', topic: publish.topic, message };
     }
     case `${PACKAGE}AcknowledgeOperation`: {

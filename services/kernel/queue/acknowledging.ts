@@ -74,6 +74,19 @@ export class Acknowledging {
     }
   }
 
+  /** A delivery that was acknowledged, by whomever, came back or is of an earlier generation, is not out any more. */
+  check({ subscription: name, tags }: RequestOf<'check'>, origin: Origin, context: QueueContext): void {
+    const subscription = this.find(name, origin, context);
+    if (subscription === undefined) return;
+    const settled: number[] = [];
+    for (let index = 0; index < tags.length; index++) {
+      const tag = tags[index]!;
+      const isOut = subscription.isCurrent(tag) && subscription.outstanding.get(tag.position)?.attempt === tag.attempt;
+      if (!isOut) settled.push(index);
+    }
+    context.respond(origin, { type: 'checked', settled });
+  }
+
   private find(name: string, origin: Origin, context: QueueContext): Subscription | undefined {
     const subscription = this.state.subscriptions.get(name);
     if (subscription?.topic !== undefined) return subscription;

@@ -12,6 +12,7 @@ const newMessage: fc.Arbitrary<Omit<NewMessage, 'encoded'> & { text: string }> =
   orderingKey: fc.constantFrom('', '', 'k', 'l'),
   priority: fc.constantFrom(0, 0, 5, 9),
   deliverAtMs: fc.constantFrom(0, 0, 0, 1_700_000_005_000),
+  delayMs: fc.constantFrom(0, 0, 0, 700),
   timeToLiveMs: fc.constantFrom(0, 0, 0, 3000),
   deduplicationId: fc.constantFrom('', '', '', 'd', 'e'),
 });

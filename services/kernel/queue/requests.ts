@@ -65,6 +65,7 @@ export class QueueRequests implements ResourceRequests<QueueTypes> {
         return this.state.log.foldCost;
       case 'pull':
       case 'release':
+      case 'check':
       case 'deliver':
         return NO_COST;
     }
@@ -86,6 +87,8 @@ export class QueueRequests implements ResourceRequests<QueueTypes> {
         return this.acknowledging.modifyDeadline(request, origin, context);
       case 'release':
         return this.acknowledging.release(request);
+      case 'check':
+        return this.acknowledging.check(request, origin, context);
       case 'deliver':
         return state.subscriptions.get(request.subscription)?.pulls.goOn();
       case 'deadLetter':
@@ -218,6 +221,7 @@ export class QueueRequests implements ResourceRequests<QueueTypes> {
       orderingKey: segment.keyOf(position),
       priority: segment.priorityOf(position),
       deliverAtMs: 0,
+      delayMs: 0,
       timeToLiveMs: 0,
       deduplicationId: '',
     };

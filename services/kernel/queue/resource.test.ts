@@ -222,6 +222,18 @@ describe('delay and expiry', () => {
     expect(h.replies.at(-1)).toMatchObject({ to: 'waits', reply: { response: { messages: [{ position: 1 }] } } });
   });
 
+  test('the delay of a message in a transaction counts from its commit', () => {
+    const h = setUp();
+    h.prepare(branch(1), [{ type: 'publish', topic: 'orders', message: message('later', { delayMs: 5000 }) }]);
+    h.pass(10_000);
+    h.restart();
+    h.tell('commit', branch(1));
+    h.pass(4_999);
+    expect(h.texts('billing')).toEqual([]);
+    h.pass(1);
+    expect(h.texts('billing')).toEqual(['later']);
+  });
+
   test('an expired message is gone for everybody', () => {
     const h = setUp();
     h.publish('orders', message('short', { timeToLiveMs: 1000 }), message('long'));

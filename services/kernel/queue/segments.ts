@@ -53,8 +53,10 @@ export class Segment {
   }
 
   /** As long as its batch is not sealed. */
-  append({ encoded, orderingKey, priority, deliverAtMs, timeToLiveMs }: NewMessage): void {
-    const { sizes } = this;
+  append({ encoded, orderingKey, priority, deliverAtMs: atMs, delayMs, timeToLiveMs }: NewMessage): void {
+    const { sizes, publishMs } = this;
+    const dueMs = delayMs > 0 ? publishMs + delayMs : atMs;
+    const deliverAtMs = dueMs <= publishMs ? 0 : dueMs;
     const index = sizes.length;
     sizes.push(encoded.length);
     this.bytes += encoded.length;
@@ -66,7 +68,7 @@ export class Segment {
     if (deliverAtMs !== 0 && this.deliverAtMs === undefined) this.deliverAtMs = filled(index, 0);
     this.deliverAtMs?.push(deliverAtMs);
     if (timeToLiveMs !== 0 && this.expireAtMs === undefined) this.expireAtMs = filled(index, 0);
-    this.expireAtMs?.push(timeToLiveMs === 0 ? 0 : Math.max(this.publishMs, deliverAtMs) + timeToLiveMs);
+    this.expireAtMs?.push(timeToLiveMs === 0 ? 0 : Math.max(publishMs, deliverAtMs) + timeToLiveMs);
   }
 
   /** Its record. Grows with it until the batch is sealed. */

@@ -63,6 +63,8 @@ export interface NewMessage {
   readonly priority: number;
   /** Wall time before which it is not delivered; 0: at once. */
   readonly deliverAtMs: number;
+  /** Not delivered before so long after it was published; 0: at once. Only one of the two is not 0. */
+  readonly delayMs: number;
   /** From when it can first be delivered; 0: as long as the topic keeps it. */
   readonly timeToLiveMs: number;
   /** Empty: none. */
@@ -185,6 +187,8 @@ export type QueueRequest =
     }
   /** What never reached its consumer comes back at once, and its delivery does not count. */
   | { readonly type: 'release'; readonly subscription: string; readonly tags: readonly DeliveryTag[] }
+  /** Answers `checked`: which of these deliveries are not out any more. */
+  | { readonly type: 'check'; readonly subscription: string; readonly tags: readonly DeliveryTag[] }
   /** Of the resource's own making: goes on with deliveries for which records had to be loaded. */
   | { readonly type: 'deliver'; readonly subscription: string }
   /** Of the resource's own making: the ordering key is free, whoever waits for it publishes. */
@@ -223,7 +227,9 @@ export type QueueResponse =
       /** Wall time until which they are to be acknowledged. */
       readonly deadlineMs: number;
     }
-  | { readonly type: 'settled'; readonly failures: readonly SettleFailure[] };
+  | { readonly type: 'settled'; readonly failures: readonly SettleFailure[] }
+  /** Places of the tags. */
+  | { readonly type: 'checked'; readonly settled: readonly number[] };
 
 export interface SettleFailure {
   /** Place of the tag. */

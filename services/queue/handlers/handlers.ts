@@ -1,11 +1,11 @@
 /** QueueService, put together, with codecs of its own for what is fast. */
 
 import { QueueServiceService } from '../../gen/txmesh/queue/v1/queue.ts';
-import type { Clock } from '../../runtime/clock.ts';
 import type { StrictReader } from '../../runtime/transport/decode.ts';
 import type { Handlers } from '../../runtime/transport/service.ts';
 import { decodeConsumerFrame, decodePublishFrame, encodePullResponse, type ConsumerFrame, type PublishFrame } from '../codec-frames.ts';
 import { AdminHandlers } from './admin.ts';
+import { checkDeliveries } from './check.ts';
 import { ListHandlers } from './lists.ts';
 import { publish } from './publish.ts';
 import { PublishSession } from './publish-stream.ts';
@@ -16,12 +16,12 @@ import { PullSession } from './streaming-pull.ts';
 const asIs = (frame: Buffer): Buffer => frame;
 
 /** What a server registers in place of the generated definition. Frames are read and written by hand. */
-export function queueDefinition(clock: Clock) {
+export function queueDefinition() {
   return {
     ...QueueServiceService,
     publishStream: {
       ...QueueServiceService.publishStream,
-      requestDeserialize: (bytes: Buffer): PublishFrame => decodePublishFrame(bytes as Uint8Array | StrictReader, clock.nowMs()),
+      requestDeserialize: (bytes: Buffer): PublishFrame => decodePublishFrame(bytes as Uint8Array | StrictReader),
       responseSerialize: asIs,
       responseDeserialize: asIs,
     },
@@ -71,5 +71,6 @@ export function queueHandlers(services: QueueServices): Handlers<ReturnType<type
     streamingPull: (calls, context) => new PullSession(services, calls, context).run(),
     acknowledge: (request, context) => acknowledge(services, request, context),
     modifyAckDeadline: (request, context) => modifyAckDeadline(services, request, context),
+    checkDeliveries: (request, context) => checkDeliveries(services, request, context),
   };
 }

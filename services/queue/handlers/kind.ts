@@ -33,6 +33,6 @@ export function queueKind(): ParticipantKind<QueueTypes, never> {
             sessionRetentionMs: options.retentionMs,
           }),
       }),
-    api: (services) => kindApi('txmesh.queue.v1.QueueService', queueDefinition(services.clock), queueHandlers(services)),
+    api: (services) => kindApi('txmesh.queue.v1.QueueService', queueDefinition(), queueHandlers(services)),
   };
 }

@@ -58,7 +58,7 @@ export async function publish(
   if (chosen !== undefined) requirePartition(service, chosen, 'partition');
   services.router.requireRoom();
   const nowMs = services.clock.nowMs();
-  const messages = request.messages.map((message) => toNewMessage(message, nowMs));
+  const messages = request.messages.map((message) => toNewMessage(message));
   const bytes = messages.reduce((sum, { encoded }) => sum + encoded.length, 0);
   if (!budget.take(bytes)) throw new FailureError(budget.refusal);
   try {

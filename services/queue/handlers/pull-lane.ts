@@ -1,9 +1,11 @@
 /** What one stream has at one partition: a demand that waits, and deliveries that take of its room. */
 
+import type { DeliveryTag } from '../../kernel/queue/types.ts';
 import type { Timer } from '../../runtime/clock.ts';
 import type { Service } from '../../runtime/cluster/view.ts';
+import { formatAckId } from '../codec-ids.ts';
 import { PullCall, type Demand, type Pulled } from './pull-call.ts';
-import type { QueueServices } from './service.ts';
+import { routesOf, type QueueServices } from './service.ts';
 
 /** What a stream may have delivered, over all partitions. */
 export interface Room {
@@ -17,6 +19,7 @@ export interface Room {
 }
 
 interface Outstanding {
+  readonly tag: DeliveryTag;
   readonly bytes: number;
   deadlineMs: number;
 }
@@ -80,9 +83,10 @@ export class PullLane {
   }
 
   /** A message was delivered. */
-  track(position: number, bytes: number, deadlineMs: number): void {
+  track(tag: DeliveryTag, bytes: number, deadlineMs: number): void {
+    const { position } = tag;
     this.settled(position);
-    this.outstanding.set(position, { bytes, deadlineMs });
+    this.outstanding.set(position, { tag, bytes, deadlineMs });
     this.room.messages++;
     this.room.bytes += bytes;
     this.expireAt(position, deadlineMs);
@@ -103,6 +107,17 @@ export class PullLane {
     if (found === undefined) return;
     found.deadlineMs = deadlineMs;
     this.expireAt(position, deadlineMs);
+  }
+
+  /** Ack ids of the deliveries that have taken room for longest. */
+  oldest(limit: number): string[] {
+    const found: string[] = [];
+    const route = routesOf(this.service).of(this.partition);
+    for (const { tag } of this.outstanding.values()) {
+      if (found.length === limit) break;
+      found.push(formatAckId(route, tag));
+    }
+    return found;
   }
 
   /** Forgets deliveries whose deadline has passed. */

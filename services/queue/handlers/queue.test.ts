@@ -213,6 +213,25 @@ describe.each([
     expect(twice.transaction!.cause!.message).toContain('acknowledged already');
   });
 
+  test('what is acknowledged otherwise gives a stream its room back, long before the deadline', async () => {
+    const { topic, subscription } = fresh();
+    await client.create(topicOf(topic), subscriptionOf(subscription, topic, { ackDeadline: { seconds: 600n, nanos: 0 } }));
+    const consumer = client.streamingPull();
+    const received: ReceivedMessage[] = [];
+    consumer.on('data', ({ messages }: StreamingPullResponse) => received.push(...messages));
+    consumer.write({ ...NO_CONSUMER, subscription, maxOutstandingMessages: 4 });
+    await client.publish(topic, ...Array.from({ length: 20 }, (_, i) => messageOf(`m${i}`, { orderingKey: `k${i}` })));
+    for (let settled = 0; settled < 20; ) {
+      const next = await until(() => received.length > settled && received.slice(settled));
+      expect((next as ReceivedMessage[]).length).toBeLessThanOrEqual(4);
+      settled = received.length;
+      expect(await client.acknowledge(subscription, next as ReceivedMessage[])).toEqual([]);
+    }
+    const { settledAckIds } = await client.call(methods.checkDeliveries, { subscription, ackIds: [received[0]!.ackId] });
+    expect(settledAckIds).toEqual([received[0]!.ackId]);
+    consumer.end();
+  });
+
   test('the rules of fields are named', async () => {
     expect(await failureOf(client.call(methods.publish, { topic: 'no/name', messages: [messageOf('x', { priority: 10 })] }))).toMatchObject({
       violations: [{ field: 'topic' }, { field: 'messages[0].priority' }],

@@ -14,9 +14,10 @@ import type { CallContext, Duplex } from '../../runtime/transport/service.ts';
 import { encodeDeliveryFrame, peekReceived, type ConsumerFrame, type Delivered } from '../codec-frames.ts';
 import { parseAckId } from '../codec-ids.ts';
 import { DEFAULTS } from '../codec-api.ts';
+import { checkDeliveries } from './check.ts';
 import { PullLane, type Room } from './pull-lane.ts';
 import type { Pulled } from './pull-call.ts';
-import { queueOf, type QueueServices } from './service.ts';
+import { queueOf, routesOf, type QueueServices } from './service.ts';
 import { groupAckIds, settle, type SettleFailed } from './settle.ts';
 import { CALL_LIMITS, objectName, participant } from './validate.ts';
 
@@ -29,6 +30,10 @@ const PULL_BYTES = 1024 * 1024;
 const WAIT_MS = 10_000;
 /** After a failure that may pass. */
 const RETRY_MS = 200;
+/** A stream without room looks so soon, and at so many deliveries, whether others have acknowledged them. */
+const LOOK_MS = 20;
+const MOST_LOOK_MS = 320;
+const LOOK_MESSAGES = 5_000;
 /** How often deliveries are looked through for deadlines that have passed. */
 const SWEEP_MS = 250;
 
@@ -61,6 +66,8 @@ export class PullSession {
   private ending = false;
   private over = false;
   private turn = 0;
+  private looking = false;
+  private lookMs = LOOK_MS;
   private sweepTimer: Timer | undefined;
   private fail: ((failure: Failure) => void) | undefined;
   private idle: (() => void) | undefined;
@@ -198,7 +205,7 @@ export class PullSession {
     for (let i = 0; i < waiting.length; i++) {
       const free = room.maxMessages - room.messages - room.granted;
       const freeBytes = room.maxBytes - room.bytes;
-      if (free <= 0 || (freeBytes <= 0 && room.messages > 0)) return;
+      if (free <= 0 || (freeBytes <= 0 && room.messages > 0)) return this.lookForRoom();
       // Each call begins with another partition, so that where there is little room everybody has a turn.
       const lane = waiting[(this.turn + i) % waiting.length]!;
       const fair = Math.max(1, Math.floor(free / (waiting.length - i)));
@@ -219,6 +226,40 @@ export class PullSession {
     this.turn++;
   }
 
+  /**
+   * There is no room. What transactions, or others, have acknowledged takes none: that is looked up, again
+   * and again while nothing else makes room.
+   */
+  private lookForRoom(): void {
+    if (this.looking || this.over) return;
+    this.looking = true;
+    this.services.clock.setTimer(this.lookMs, () => {
+      void this.look().finally(() => {
+        this.looking = false;
+        this.pump();
+      });
+    });
+  }
+
+  private async look(): Promise<void> {
+    if (this.over) return;
+    const ackIds = this.lanes.flatMap((lane) => lane.oldest(Math.floor(LOOK_MESSAGES / this.lanes.length)));
+    if (ackIds.length === 0) return;
+    try {
+      const request = { participant: this.service!.name, subscription: this.subscription, ackIds };
+      const { settledAckIds } = await checkDeliveries(this.services, request, this.context);
+      this.lookMs = settledAckIds.length > 0 ? LOOK_MS : Math.min(MOST_LOOK_MS, 2 * this.lookMs);
+      for (const ackId of settledAckIds) {
+        const { route, tag } = parseAckId(ackId)!;
+        const partition = routesOf(this.service!).partitionOf(route);
+        if (partition !== undefined) this.lanes[partition]!.settled(tag.position);
+      }
+    } catch (error) {
+      // Their deadlines make room in the end.
+      if (!(error instanceof FailureError)) throw error;
+    }
+  }
+
   private onPulled(lane: PullLane, pulled: Pulled): void {
     if (this.over) return;
     switch (pulled.type) {
@@ -226,8 +267,9 @@ export class PullSession {
         return this.onFailed(lane, pulled.failure);
       case 'delivered': {
         const { messages } = pulled.delivered;
-        for (const { position, encoded } of messages) {
-          lane.track(position, encoded.length, pulled.deadlineMs);
+        const { incarnation } = pulled.delivered;
+        for (const { position, generation, attempt, encoded } of messages) {
+          lane.track({ position, generation, attempt, incarnation }, encoded.length, pulled.deadlineMs);
           this.frameBytes += encoded.length;
         }
         if (messages.length > 0) this.delivered.push(pulled.delivered);
@@ -237,7 +279,7 @@ export class PullSession {
         const deadlineMs = this.services.clock.nowMs() + (this.ackDeadlineMs || DEFAULTS.ackDeadlineMs);
         for (const message of pulled.messages) {
           const { ackId, bytes } = peekReceived(message);
-          lane.track(parseAckId(ackId)?.tag.position ?? 0, bytes, deadlineMs);
+          lane.track(parseAckId(ackId)!.tag, bytes, deadlineMs);
           this.frameBytes += bytes;
           this.forwarded.push(message);
         }

@@ -80,7 +80,7 @@ export const port: MessagePort = {
 };
 
 export function message(text: string, more: Partial<NewMessage> = {}): NewMessage {
-  const nothing = { orderingKey: '', priority: 0, deliverAtMs: 0, timeToLiveMs: 0, deduplicationId: '' };
+  const nothing = { orderingKey: '', priority: 0, deliverAtMs: 0, delayMs: 0, timeToLiveMs: 0, deduplicationId: '' };
   return { encoded: encoder.encode(text), ...nothing, ...more };
 }
 

@@ -4,100 +4,27 @@
  * store, a clock, a log) is handed in.
  */
 
-import { randomUUID, randomUUIDv7 } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import type * as grpc from '@grpc/grpc-js';
-import type { Message as CoordinatorMessage } from './kernel/coordinator/types.ts';
-import type { ToParticipant } from './kernel/messages.ts';
-import { hostCoordinator } from './coordinator/handlers/host.ts';
-import { coordinatorApi, CoordinatorServiceService } from './coordinator/handlers/handlers.ts';
-import type { CoordinatorTerm } from './coordinator/handlers/service.ts';
-import { coordinatorCodec } from './coordinator/codec.ts';
-import { decodeOperations, READ_ONLY_TYPES } from './participant/handlers/operations.ts';
-import { branchHandlers, keyValueHandlers, KeyValueServiceService } from './participant/handlers/handlers.ts';
-import { describeCommand as describeKeyValueCommand, hostKeyValue } from './participant/handlers/host.ts';
-import type { KeyValueTerm } from './participant/handlers/service.ts';
-import { participantCodec } from './participant/codec.ts';
+import { Mount } from './mesh/mount.ts';
+import type { Node, NodePorts, NodeSettings } from './mesh/types.ts';
 import { systemClock, type Clock, type Timer } from './runtime/clock.ts';
-import { ClusterHandlers } from './runtime/cluster/handlers.ts';
 import { joinCluster, joinService } from './runtime/cluster/identity.ts';
 import { Replica, type Hosted } from './runtime/cluster/replica.ts';
-import { ClusterView, COORDINATOR } from './runtime/cluster/view.ts';
+import { ClusterView } from './runtime/cluster/view.ts';
 import { Capacity } from './runtime/router/capacity.ts';
-import { ClusterServiceService } from './runtime/router/cluster-handlers.ts';
-import { Places } from './runtime/router/place.ts';
+import { Places, type LocalTerm } from './runtime/router/place.ts';
 import { Readiness } from './runtime/router/readiness.ts';
 import { Router } from './runtime/router/router.ts';
-import { traced } from './runtime/router/traced.ts';
 import type { Store } from './runtime/store/store.ts';
-import { spanObserver } from './runtime/telemetry/observer.ts';
 import { Spans } from './runtime/telemetry/spans.ts';
 import { Channels } from './runtime/transport/channels.ts';
-import { Links, participantService, type LinkTerm } from './runtime/transport/links/index.ts';
-import { MeshServer, type ServerSettings } from './runtime/transport/server.ts';
+import { Links, type LinkTerm } from './runtime/transport/links/index.ts';
+import { MeshServer } from './runtime/transport/server.ts';
 
-/** Times in milliseconds. */
-export interface NodeSettings {
-  /** Where to listen; port 0 takes a free one. */
-  readonly host: string;
-  readonly port: number;
-  /** host:port under which others reach this process. Default: where it listens. */
-  readonly advertise?: string | undefined;
-  /** Whether to host the coordinator. */
-  readonly coordinator: boolean;
-  /** Names of the key-value participants to host. */
-  readonly participants: readonly string[];
-  /** Partitions of each hosted service. Undefined: as recorded, or {@link defaultPartitions}. */
-  readonly partitions?: number | undefined;
-  /** Of services that are created now. Default 4. */
-  readonly defaultPartitions?: number;
-  /** Time to live of the lease under which partitions are led. Default 5 s. */
-  readonly leaseTtlMs?: number;
-  /** How long outcomes and changes are kept after they are final. Default 15 min. */
-  readonly retentionMs?: number;
-  /** Earlier versions that are kept of each key. Default 0. */
-  readonly historyLimit?: number;
-  /** Most commands that may wait at a partition. */
-  readonly queueLimit?: number;
-  readonly server?: Partial<ServerSettings>;
-}
+export type { Faults, Node, NodePorts, NodeSettings } from './mesh/types.ts';
 
-/** What can go wrong on purpose, for the tour and for tests. Nothing else sets it. */
-export interface Faults {
-  /** Whether this message of a coordinator partition is lost on its way, as the network may lose it. */
-  loses(message: ToParticipant): boolean;
-}
-
-export interface NodePorts {
-  readonly store: Store;
-  readonly clock?: Clock;
-  log(message: string, fields: Record<string, unknown>): void;
-  /** Default: nothing is traced. */
-  readonly spans?: Spans;
-  /** Default: without TLS. */
-  readonly credentials?: { readonly server: grpc.ServerCredentials; readonly channels: grpc.ChannelCredentials };
-  readonly faults?: Faults;
-  /** Whether the store is this process's own, closed when it stops. Default true. */
-  readonly closesStore?: boolean;
-}
-
-export interface Node {
-  /** host:port under which others reach it. */
-  readonly address: string;
-  /** The port that it listens on. */
-  readonly port: number;
-  readonly store: Store;
-  readonly view: ClusterView;
-  /** Resolves when every partition of every hosted service has a leader, here or elsewhere. */
-  ready(): Promise<void>;
-  /**
-   * Takes no new call, hands its partitions over, finishes what it took, leaves the cluster and closes
-   * the store. Whatever is not done within the bound, in milliseconds, is cut off.
-   */
-  drain(boundMs?: number): Promise<void>;
-}
-
-const DEFAULTS = { partitions: 4, leaseTtlMs: 5_000, retentionMs: 15 * 60_000, historyLimit: 0, drainMs: 10_000 };
+const DEFAULTS = { partitions: 4, leaseTtlMs: 5_000, drainMs: 10_000 };
 const COMPACT_EVERY_MS = 60_000;
 
 /** @throws StoreUnusable, ListenError, and what the store throws; then nothing is left running. */
@@ -120,7 +47,7 @@ class MeshNode implements Node {
   private readonly settings: NodeSettings;
   private readonly ports: NodePorts;
   private readonly clock: Clock;
-  private readonly spans: Spans;
+  private readonly mount: Mount;
   private readonly channels: Channels;
   private readonly server: MeshServer;
   private readonly capacity: Capacity;
@@ -138,7 +65,6 @@ class MeshNode implements Node {
     this.ports = ports;
     this.store = ports.store;
     this.clock = ports.clock ?? systemClock;
-    this.spans = ports.spans ?? new Spans(false, '');
     const { clock } = this;
     const { log, credentials } = ports;
     this.channels = new Channels({ clock, ...(credentials && { credentials: credentials.channels }) });
@@ -150,6 +76,8 @@ class MeshNode implements Node {
       ...(credentials && { credentials: credentials.server }),
       ...(settings.server && { settings: settings.server }),
     });
+    const { store, server } = this;
+    this.mount = new Mount(settings, { store, clock, server, spans: ports.spans ?? new Spans(false, ''), faults: ports.faults });
   }
 
   get address(): string {
@@ -161,21 +89,17 @@ class MeshNode implements Node {
   }
 
   async start(): Promise<void> {
-    const { settings, store, clock } = this;
+    const { settings, store, clock, mount } = this;
     const clusterId = await joinCluster(store, randomUUID(), clock.nowMs());
-    const wanted = [
-      ...(settings.coordinator ? [{ name: COORDINATOR, kind: 'coordinator' as const }] : []),
-      ...settings.participants.map((name) => ({ name, kind: 'key-value' as const })),
-    ];
     const fallback = settings.defaultPartitions ?? DEFAULTS.partitions;
     const services = [];
-    for (const { name, kind } of wanted) services.push(await joinService(store, name, kind, settings.partitions, fallback));
+    for (const { name, kind } of mount.wanted) services.push(await joinService(store, name, kind, settings.partitions, fallback));
     const view = (this.joined = new ClusterView(clusterId, store, clock));
     this.undo.push(() => view.close());
     await view.refreshServices();
     const links = this.createLinks(view);
-    this.hosted = services.map((service) => this.host(service, links));
-    this.addServices(view, links);
+    this.hosted = services.map((service) => mount.host(service, links));
+    this.undo.push(mount.serve({ view, links, router: <Term extends LocalTerm<never>>() => this.router<Term>(view) }));
     await this.listen();
     await view.ready;
     this.replica = new Replica({
@@ -189,9 +113,9 @@ class MeshNode implements Node {
       log: this.ports.log,
     });
     const readiness = (this.readiness = new Readiness(view));
-    this.undo.push(view.onChange(() => this.reportHealth(readiness)));
+    this.undo.push(view.onChange(() => mount.reportHealth(readiness)));
     await this.replica.start();
-    this.server.setServing('txmesh.cluster.v1.ClusterService', true);
+    mount.reportJoined();
     this.capacity.start();
     this.scheduleCompaction();
   }
@@ -232,7 +156,7 @@ class MeshNode implements Node {
       },
       view,
       term: (service, partition) => this.replica?.term(service, partition) as LinkTerm | undefined,
-      decodeOperations: (_, operations) => decodeOperations(operations),
+      decodeOperations: (participant, operations) => this.mount.decodeOperations(view, participant, operations),
       channels: this.channels,
       clock: this.clock,
       entropy: Math.random,
@@ -242,60 +166,7 @@ class MeshNode implements Node {
     return links;
   }
 
-  private host(service: Hosted['service'], links: Links): Hosted {
-    const { store, clock, spans, settings } = this;
-    const { queueLimit, retentionMs = DEFAULTS.retentionMs, historyLimit = DEFAULTS.historyLimit } = settings;
-    const common = { service, store, clock, entropy: Math.random, retentionMs, ...(queueLimit !== undefined && { queueLimit }) };
-    const [engine = ''] = store.description.split(' ');
-    if (service.name === COORDINATOR)
-      return hostCoordinator({
-        ...common,
-        send: (message) => this.sendFromCoordinator(message, links),
-        observer: (partition, describe) => spanObserver(spans, engine, COORDINATOR, partition, describe),
-      });
-    return hostKeyValue({
-      ...common,
-      historyLimit,
-      send: ({ message }) => links.toCoordinator(message),
-      observer: (partition) => spanObserver(spans, engine, service.name, partition, describeKeyValueCommand),
-    });
-  }
-
-  private sendFromCoordinator(message: CoordinatorMessage, links: Links): void {
-    if (message.to === 'everybody') links.mark(message.mark);
-    else if (this.ports.faults?.loses(message.message) !== true) links.toParticipant(message.message);
-  }
-
-  /** Every API is served by every process: what is led elsewhere is forwarded. */
-  private addServices(view: ClusterView, links: Links): void {
-    const { clock, store, server, spans } = this;
-    const newId = (): string => randomUUIDv7();
-    const common = { view, clock, store, newId };
-    const coordinator = coordinatorApi({
-      ...common,
-      router: this.router<CoordinatorTerm>(view),
-      codec: coordinatorCodec,
-      readOnlyTypes: READ_ONLY_TYPES,
-      spans,
-    });
-    const participant = {
-      ...common,
-      router: this.router<KeyValueTerm>(view),
-      codec: participantCodec,
-      decodeOperations: (_: string, operations: Parameters<typeof decodeOperations>[0]) => decodeOperations(operations),
-      hear: links.hear.bind(links),
-    };
-    const cluster = new ClusterHandlers({ view, store, clock, newId: randomUUID });
-    this.undo.push(() => coordinator.close(), () => cluster.close());
-    const participantDefinition = participantService(clock);
-    const branches = { ...branchHandlers(participant), exchange: links.exchange };
-    server.add(CoordinatorServiceService, traced(CoordinatorServiceService, coordinator.handlers, spans));
-    server.add(KeyValueServiceService, traced(KeyValueServiceService, keyValueHandlers(participant), spans));
-    server.add(participantDefinition, traced(participantDefinition, branches, spans));
-    server.add(ClusterServiceService, cluster);
-  }
-
-  private router<Term extends CoordinatorTerm | KeyValueTerm>(view: ClusterView): Router<Term> {
+  private router<Term extends LocalTerm<never>>(view: ClusterView): Router<Term> {
     const { here } = this;
     const places = new Places<Term>({
       view,
@@ -314,13 +185,6 @@ class MeshNode implements Node {
     const anywhere = host === '0.0.0.0' || host === '::';
     const name = anywhere ? hostname() : host;
     this.here.address = advertise ?? (name.includes(':') ? `[${name}]:${this.port}` : `${name}:${this.port}`);
-  }
-
-  private reportHealth(readiness: Readiness): void {
-    this.server.setServing('txmesh.coordinator.v1.CoordinatorService', readiness.isLed(COORDINATOR));
-    const led = readiness.participantsLed;
-    this.server.setServing('txmesh.keyvalue.v1.KeyValueService', led);
-    this.server.setServing('txmesh.participant.v1.ParticipantService', led);
   }
 
   private scheduleCompaction(): void {

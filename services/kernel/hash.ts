@@ -36,3 +36,11 @@ export function fnv1a32(text: string): number {
 export function partitionOf(routingKey: string, partitions: number): number {
   return fnv1a32(routingKey) % partitions;
 }
+
+/** A routing key of this partition among `partitions`: the first of "0", "1", "2" … in base 36 that is one. */
+export function routingKeyFor(partition: number, partitions: number): string {
+  for (let i = 0; ; i++) {
+    const key = i.toString(36);
+    if (partitionOf(key, partitions) === partition) return key;
+  }
+}

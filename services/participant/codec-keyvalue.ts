@@ -21,7 +21,7 @@ import type {
   TextCodec,
   VersionRecord,
 } from '../kernel/keyvalue/types.ts';
-import { copyOf, type EffectCodec } from './codec-protocol.ts';
+import { copyOf, type EffectCodec } from '../runtime/participant/codec-protocol.ts';
 
 const EMPTY = new Uint8Array(0);
 const CONFLICT_TYPE_URL = 'type.googleapis.com/txmesh.keyvalue.v1.ConflictDetail';

@@ -14,7 +14,7 @@ import { LIMITS, type KeyValueOperation, type MergePolicy as Merge, type Precond
 import type { OpaqueOperation } from '../kernel/messages.ts';
 import { bytesUpTo, textUpTo, Violations, type Rule } from '../runtime/router/rules.ts';
 import { decodeStrictly } from '../runtime/transport/decode.ts';
-import { copyOf } from './codec-protocol.ts';
+import { copyOf } from '../runtime/participant/codec-protocol.ts';
 import { collection as collectionRule, key as keyRule } from './handlers/validate.ts';
 
 const PACKAGE = 'txmesh.keyvalue.v1.';

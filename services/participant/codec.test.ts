@@ -4,8 +4,9 @@ import { ConflictDetail } from '../gen/txmesh/keyvalue/v1/keyvalue.ts';
 import { ParticipantRecord } from '../gen/txmesh/record/v1/participant_record.ts';
 import { effectOf } from '../kernel/keyvalue/effect.ts';
 import { branch, check, Harness, id, put, remove } from '../kernel/participant/testing/harness.ts';
+import { UnreadableRecord } from '../runtime/participant/codec.ts';
 import { describeConflict } from './codec-keyvalue.ts';
-import { decodeRecord, encodeRecord, type KeyValuePartitionRecord, UnreadableRecord } from './codec.ts';
+import { decodeRecord, encodeRecord, type KeyValuePartitionRecord } from './codec.ts';
 
 const whole = fc.nat(Number.MAX_SAFE_INTEGER);
 const text = fc.string({ unit: 'grapheme' });

@@ -19,8 +19,9 @@ import {
 import { nameOf } from '../../kernel/keyvalue/keys.ts';
 import type { Service } from '../../runtime/cluster/view.ts';
 import { FailureError } from '../../runtime/errors/failure-error.ts';
+import { ask, waitUntilMs } from '../../runtime/participant/service.ts';
 import type { CallContext } from '../../runtime/transport/service.ts';
-import { ask, partitionOfKey, waitUntilMs, type KeyValueTerm, type ParticipantServices } from './service.ts';
+import { partitionOfKey, type KeyValueTerm, type KeyValueServices } from './service.ts';
 import { toEntry } from '../codec-keyvalue.ts';
 
 /** Most rounds of reading before the keys are said to change too fast. */
@@ -34,7 +35,7 @@ interface Part {
 }
 
 export async function batchGet(
-  services: ParticipantServices,
+  services: KeyValueServices,
   service: Service,
   request: BatchGetRequest,
   context: CallContext,
@@ -71,7 +72,7 @@ function partsOf(service: Service, request: BatchGetRequest): Part[] {
 }
 
 async function readPart(
-  services: ParticipantServices,
+  services: KeyValueServices,
   { partition, request }: Part,
   context: CallContext,
 ): Promise<readonly Entry[]> {
@@ -82,7 +83,7 @@ async function readPart(
 }
 
 async function readHere(
-  services: ParticipantServices,
+  services: KeyValueServices,
   term: KeyValueTerm,
   { keys, consistency }: BatchGetRequest,
   context: CallContext,
@@ -91,7 +92,7 @@ async function readHere(
   const { answer } = await ask(services, term, 'read', context, false, (origin) => ({
     type: 'read',
     origin,
-    query: { type: 'keys', names },
+    query: { type: 'keys' as const, names },
     consistency: consistency === Consistency.EVENTUAL ? 'eventual' : 'linearizable',
     deadlineMs: waitUntilMs(services, context),
   }));

@@ -4,9 +4,9 @@ import { CHANGE_PREFIX, changeKey, KEPT_KEY, recordKey, versionKey } from '../..
 import type { ChangeRecord, KeyChange, KeyEntry, KeyRecord, VersionRecord } from '../../kernel/keyvalue/types.ts';
 import { partitionPrefix } from '../../runtime/cluster/keys.ts';
 import { prefixRange } from '../../runtime/store/store.ts';
-import type { ParticipantServices } from './service.ts';
+import type { KeyValueServices } from './service.ts';
 
-type Records = Pick<ParticipantServices, 'store' | 'codec'>;
+type Records = Pick<KeyValueServices, 'store' | 'codec'>;
 
 /** Change records that are read at a time. */
 const PAGE = 64;

@@ -1,18 +1,16 @@
-/** KeyValueService and ParticipantService, put together. */
+/** KeyValueService, put together. */
 
 import { KeyValueServiceService } from '../../gen/txmesh/keyvalue/v1/keyvalue.ts';
-import type { ParticipantServiceService } from '../../gen/txmesh/participant/v1/participant.ts';
 import type { Handlers } from '../../runtime/transport/service.ts';
-import { BranchHandlers } from './branches.ts';
 import { ReadHandlers } from './reads.ts';
 import { scan } from './scan.ts';
-import type { ParticipantServices } from './service.ts';
+import type { KeyValueServices } from './service.ts';
 import { watchKeys } from './watch.ts';
 import { WriteHandlers } from './writes.ts';
 
 export { KeyValueServiceService };
 
-export function keyValueHandlers(services: ParticipantServices): Handlers<typeof KeyValueServiceService> {
+export function keyValueHandlers(services: KeyValueServices): Handlers<typeof KeyValueServiceService> {
   const reads = new ReadHandlers(services);
   const writes = new WriteHandlers(services);
   return {
@@ -24,17 +22,5 @@ export function keyValueHandlers(services: ParticipantServices): Handlers<typeof
     executeLocal: (request, context) => writes.executeLocal(request, context),
     watch: (request, context) => watchKeys(services, request, context),
     listVersions: (request, context) => reads.listVersions(request, context),
-  };
-}
-
-/** Without Exchange, which links serve. */
-export function branchHandlers(services: ParticipantServices): Omit<Handlers<typeof ParticipantServiceService>, 'exchange'> {
-  const branches = new BranchHandlers(services);
-  return {
-    prepare: (request, context) => branches.prepare(request, context),
-    commit: (request, context) => branches.commit(request, context),
-    abort: (request, context) => branches.abort(request, context),
-    listPrepared: (request, context) => branches.listPrepared(request, context),
-    resolve: (request, context) => branches.resolve(request, context),
   };
 }

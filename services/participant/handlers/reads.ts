@@ -14,24 +14,25 @@ import {
 import { nameOf } from '../../kernel/keyvalue/keys.ts';
 import type { KeyValueQuery } from '../../kernel/keyvalue/types.ts';
 import type { BranchId } from '../../kernel/messages.ts';
+import { workspaceOf } from '../../runtime/participant/handlers/workspace.ts';
+import { ask, serviceOfKind, validate, waitUntilMs } from '../../runtime/participant/service.ts';
 import type { CallContext } from '../../runtime/transport/service.ts';
 import { batchGet } from './batch-get.ts';
-import { ask, keyValueService, partitionOfKey, validate, waitUntilMs, type KeyValueTerm, type ParticipantServices } from './service.ts';
+import { partitionOfKey, type KeyValueTerm, type KeyValueServices } from './service.ts';
 import { batchGetRequest, getRequest, listVersionsRequest } from './validate.ts';
 import { toEntry } from '../codec-keyvalue.ts';
-import { workspaceOf } from './workspace.ts';
 
 export class ReadHandlers {
-  private readonly services: ParticipantServices;
+  private readonly services: KeyValueServices;
 
-  constructor(services: ParticipantServices) {
+  constructor(services: KeyValueServices) {
     this.services = services;
   }
 
   async get(request: GetRequest, context: CallContext): Promise<GetResponse> {
     validate(getRequest, request);
     const { participant, collection, key, consistency, transaction } = request;
-    const service = keyValueService(this.services, participant);
+    const service = serviceOfKind(this.services, participant);
     const partition = partitionOfKey(service, key);
     // A read within a transaction makes the transaction take part here, so it is more than a read.
     const changes = transaction !== undefined;
@@ -46,13 +47,13 @@ export class ReadHandlers {
 
   async batchGet(request: BatchGetRequest, context: CallContext): Promise<BatchGetResponse> {
     validate(batchGetRequest, request);
-    return batchGet(this.services, keyValueService(this.services, request.participant), request, context);
+    return batchGet(this.services, serviceOfKind(this.services, request.participant), request, context);
   }
 
   async listVersions(request: ListVersionsRequest, context: CallContext): Promise<ListVersionsResponse> {
     validate(listVersionsRequest, request);
     const { participant, collection, key } = request;
-    const partition = partitionOfKey(keyValueService(this.services, participant), key);
+    const partition = partitionOfKey(serviceOfKind(this.services, participant), key);
     const route = { service: participant, partition, method: methods.listVersions, request, context, changes: false };
     return this.services.router.unary(route, async (term) => ({
       versions: await this.read(term, { type: 'versions', name: nameOf(collection, key) }, Consistency.LINEARIZABLE, context),

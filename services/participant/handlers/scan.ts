@@ -8,12 +8,13 @@ import { type Entry, KeyValueServiceService, type ScanRequest, type ScanResponse
 import { nameOf, recordKey, versionKey } from '../../kernel/keyvalue/keys.ts';
 import type { KeyRecord, VersionRecord } from '../../kernel/keyvalue/types.ts';
 import { partitionPrefix } from '../../runtime/cluster/keys.ts';
+import { ask, serviceOfKind, validate, waitUntilMs } from '../../runtime/participant/service.ts';
 import { decodePageToken, encodePageToken, pageToken } from '../../runtime/router/page-token.ts';
 import { DEFAULT_PAGE_SIZE } from '../../runtime/router/rules.ts';
 import { compareKeys } from '../../runtime/store/keys.ts';
 import { prefixRange } from '../../runtime/store/store.ts';
 import type { CallContext } from '../../runtime/transport/service.ts';
-import { ask, keyValueService, validate, waitUntilMs, type KeyValueTerm, type ParticipantServices } from './service.ts';
+import type { KeyValueTerm, KeyValueServices } from './service.ts';
 import { scanRequest } from './validate.ts';
 import { toEntry } from '../codec-keyvalue.ts';
 
@@ -32,11 +33,11 @@ interface Part {
   readonly more: boolean;
 }
 
-export async function scan(services: ParticipantServices, request: ScanRequest, context: CallContext): Promise<ScanResponse> {
+export async function scan(services: KeyValueServices, request: ScanRequest, context: CallContext): Promise<ScanResponse> {
   const question = `scan ${request.participant} ${request.collection} ${request.prefix}`;
   validate(scanRequest(pageToken(question)), request);
   const { participant } = request;
-  const { partitions } = keyValueService(services, participant);
+  const { partitions } = serviceOfKind(services, participant);
   const pageSize = request.pageSize || DEFAULT_PAGE_SIZE;
   const { partition: only, after } = decodePageToken(question, request.pageToken) ?? { partition: ALL, after: '' };
   const asked = only === ALL ? Array.from({ length: partitions }, (_, i) => i) : [only];
@@ -73,7 +74,7 @@ function mergeParts(parts: readonly Part[], pageSize: number): Part {
 }
 
 async function scanPartition(
-  services: ParticipantServices,
+  services: KeyValueServices,
   term: KeyValueTerm,
   partition: number,
   { participant, collection, prefix, pageSize }: ScanRequest,
@@ -83,7 +84,7 @@ async function scanPartition(
   await ask(services, term, 'read', context, false, (origin) => ({
     type: 'read',
     origin,
-    query: { type: 'prefix', prefix: nameOf(collection, prefix) },
+    query: { type: 'prefix' as const, prefix: nameOf(collection, prefix) },
     consistency: 'linearizable',
     deadlineMs: waitUntilMs(services, context),
   }));
@@ -116,7 +117,7 @@ async function scanPartition(
 
 /** The key as it is; undefined if it is deleted. */
 async function currentEntry(
-  { store, codec }: ParticipantServices,
+  { store, codec }: KeyValueServices,
   records: string,
   key: string,
   collection: string,

@@ -12,10 +12,11 @@ import {
 } from '../../gen/txmesh/keyvalue/v1/keyvalue.ts';
 import { nameOf } from '../../kernel/keyvalue/keys.ts';
 import { FailureError } from '../../runtime/errors/failure-error.ts';
+import { ask, serviceOfKind, validate, waitUntilMs } from '../../runtime/participant/service.ts';
 import { follow, FROM_NOW, merge, type Start } from '../../runtime/router/follow.ts';
 import type { CallContext } from '../../runtime/transport/service.ts';
 import { compactedThrough, readChanges, replay } from './change-log.ts';
-import { ask, keyValueService, validate, waitUntilMs, type KeyValueTerm, type ParticipantServices } from './service.ts';
+import type { KeyValueTerm, KeyValueServices } from './service.ts';
 import { watchRequest } from './validate.ts';
 import { toEntry } from '../codec-keyvalue.ts';
 
@@ -32,9 +33,9 @@ interface Watched {
   readonly wants: (name: string) => boolean;
 }
 
-export function watchKeys(services: ParticipantServices, request: WatchRequest, context: CallContext): AsyncGenerator<WatchResponse> {
+export function watchKeys(services: KeyValueServices, request: WatchRequest, context: CallContext): AsyncGenerator<WatchResponse> {
   const { participant, collection, prefix } = request;
-  const { partitions } = keyValueService(services, participant);
+  const { partitions } = serviceOfKind(services, participant);
   validate(watchRequest(partitions), request);
   const { forwarded, traceparent, deadlineMs, peer, metadata } = context;
   const named = new Map(request.revisions.map(({ partition, revision }) => [partition, revision]));
@@ -67,7 +68,7 @@ export function watchKeys(services: ParticipantServices, request: WatchRequest, 
 }
 
 async function* watchPartition(
-  services: ParticipantServices,
+  services: KeyValueServices,
   term: KeyValueTerm,
   watched: Watched,
   start: Start,
@@ -82,7 +83,7 @@ async function* watchPartition(
     const { revision: last } = await ask(services, term, 'read', context, false, (origin) => ({
       type: 'read',
       origin,
-      query: { type: 'keys', names: [] },
+      query: { type: 'keys' as const, names: [] },
       consistency: 'eventual',
       deadlineMs: waitUntilMs(services, context),
     }));

@@ -1,6 +1,5 @@
 /** Put, Delete and ExecuteLocal: local transactions, or work of an interactive one. */
 
-import type { Operation } from '../../gen/txmesh/common/v1/common.ts';
 import {
   type DeleteRequest,
   type DeleteResponse,
@@ -10,33 +9,21 @@ import {
   type PutRequest,
   type PutResponse,
 } from '../../gen/txmesh/keyvalue/v1/keyvalue.ts';
-import { partitionOf } from '../../kernel/hash.ts';
 import type { KeyValueOperation } from '../../kernel/keyvalue/types.ts';
-import { idTimeMs } from '../../kernel/transaction-id.ts';
-import { FailureError } from '../../runtime/errors/failure-error.ts';
+import { workspaceOf } from '../../runtime/participant/handlers/workspace.ts';
+import { executeLocal, runLocal, stageWork } from '../../runtime/participant/local.ts';
+import { serviceOfKind, validate } from '../../runtime/participant/service.ts';
 import { Violations } from '../../runtime/router/rules.ts';
 import type { Method } from '../../runtime/transport/channels.ts';
 import type { CallContext } from '../../runtime/transport/service.ts';
-import { durationMs, timestampMs } from '../../runtime/transport/time.ts';
-import {
-  ask,
-  keyValueService,
-  misplacedOperation,
-  partitionOfKey,
-  validate,
-  waitUntilMs,
-  type KeyValueTerm,
-  type ParticipantServices,
-} from './service.ts';
 import { toKey, toPut } from '../codec-operations.ts';
-import { fingerprintOf } from './fingerprint.ts';
+import { partitionOfKey, type KeyValueServices } from './service.ts';
 import { deleteRequest, executeLocalRequest, putRequest } from './validate.ts';
-import { workspaceOf } from './workspace.ts';
 
 export class WriteHandlers {
-  private readonly services: ParticipantServices;
+  private readonly services: KeyValueServices;
 
-  constructor(services: ParticipantServices) {
+  constructor(services: KeyValueServices) {
     this.services = services;
   }
 
@@ -56,29 +43,7 @@ export class WriteHandlers {
 
   async executeLocal(request: ExecuteLocalRequest, context: CallContext): Promise<ExecuteLocalResponse> {
     validate(executeLocalRequest, request);
-    this.services.router.requireRoom();
-    const [first] = request.operations as [Operation, ...Operation[]];
-    const service = keyValueService(this.services, first.participant);
-    const partition = partitionOf(first.routingKey, service.partitions);
-    request.operations.forEach(({ participant, routingKey }, i) => {
-      if (participant === first.participant && partitionOf(routingKey, service.partitions) === partition) return;
-      const description = `belongs to another partition than operations[0]: a local transaction has one; use CoordinatorService.Execute`;
-      throw new FailureError({
-        reason: 'WRONG_PARTITION',
-        message: `operations[${i}] ${description}`,
-        violations: [{ field: `operations[${i}]`, description }],
-      });
-    });
-    const operations = this.services.decodeOperations(first.participant, request.operations.map(({ operation }) => operation!));
-    if ('reason' in operations) throw new FailureError(operations);
-    const misplaced = misplacedOperation(operations, service, partition);
-    if (misplaced !== undefined) throw new FailureError(misplaced);
-    const route = { service: first.participant, partition, method: methods.executeLocal, request, context, changes: true };
-    const timeoutMs = request.timeout === undefined ? undefined : durationMs(request.timeout);
-    const ageMs = request.firstTryTime === undefined ? undefined : timestampMs(request.firstTryTime);
-    return this.services.router.unary(route, async (term) => ({
-      revision: await this.local(term, request.transactionId, operations, context, timeoutMs, ageMs),
-    }));
+    return executeLocal(this.services, methods.executeLocal, request, context);
   }
 
   /** One write, by itself or within an interactive transaction. */
@@ -89,43 +54,17 @@ export class WriteHandlers {
     context: CallContext,
   ): Promise<{ version: number }> {
     const { participant, key, transaction } = received;
-    const service = keyValueService(this.services, participant);
+    const service = serviceOfKind(this.services, participant);
     const partition = partitionOfKey(service, key);
     // The id is chosen before the request is forwarded, so that both sides speak of the same one.
     const chosen = transaction === undefined && received.requestId === '';
     const request = chosen ? { ...received, requestId: this.services.newId() } : received;
     const route = { service: participant, partition, method, request, context, changes: true };
     return this.services.router.unary(route, async (term) => {
-      if (transaction === undefined) return { version: await this.local(term, request.requestId, [operation], context) };
+      if (transaction === undefined)
+        return { version: await runLocal(this.services, term, { transactionId: request.requestId, operations: [operation] }, context) };
       const branch = await workspaceOf(this.services, transaction, participant, partition);
-      const { revision } = await ask(this.services, term, 'done', context, true, (origin) => ({
-        type: 'work',
-        origin,
-        branch,
-        operations: [operation],
-        deadlineMs: waitUntilMs(this.services, context),
-      }));
-      return { version: revision };
+      return { version: await stageWork(this.services, term, branch, [operation], context) };
     });
-  }
-
-  private async local(
-    term: KeyValueTerm,
-    transactionId: string,
-    operations: readonly KeyValueOperation[],
-    context: CallContext,
-    timeoutMs?: number,
-    firstTryMs?: number,
-  ): Promise<number> {
-    const { revision } = await ask(this.services, term, 'done', context, true, (origin) => ({
-      type: 'local',
-      origin,
-      transactionId,
-      fingerprint: fingerprintOf(operations),
-      operations,
-      firstTryMs: firstTryMs ?? idTimeMs(transactionId),
-      deadlineMs: waitUntilMs(this.services, context, timeoutMs),
-    }));
-    return revision;
   }
 }

@@ -3,7 +3,10 @@
 /** The coordinator's service name; participants can't have it. */
 export const COORDINATOR = 'coordinator';
 
-export type ServiceKind = 'coordinator' | 'key-value' | 'external';
+/** Kinds of participants that the mesh hosts. */
+export type ParticipantKindName = 'key-value';
+
+export type ServiceKind = 'coordinator' | ParticipantKindName | 'external';
 
 export interface Service {
   readonly name: string;

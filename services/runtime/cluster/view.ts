@@ -6,7 +6,7 @@ import { externalCodec, leaderCodec, memberCodec, serviceCodec } from './codec.t
 import { EXTERNAL_PREFIX, LEADER_PREFIX, MEMBER_PREFIX, SERVICE_PREFIX } from './keys.ts';
 import type { Service } from './service.ts';
 
-export { COORDINATOR, type Service, type ServiceKind } from './service.ts';
+export { COORDINATOR, type ParticipantKindName, type Service, type ServiceKind } from './service.ts';
 
 const RETRY_MS = 500;
 

@@ -1,6 +1,6 @@
 /** Whether the partitions of services are led by somebody who is known, here or elsewhere. */
 
-import type { ClusterView } from '../cluster/view.ts';
+import type { ClusterView, ServiceKind } from '../cluster/view.ts';
 
 export class Readiness {
   private readonly view: Pick<ClusterView, 'service' | 'services' | 'leader' | 'onChange'>;
@@ -18,10 +18,10 @@ export class Readiness {
     return true;
   }
 
-  /** There are key-value participants, and all of them are led. */
-  get participantsLed(): boolean {
-    const participants = [...this.view.services.values()].filter(({ kind }) => kind === 'key-value');
-    return participants.length > 0 && participants.every(({ name }) => this.isLed(name));
+  /** There are services of such kinds in the mesh, and all of them are led. */
+  areLed(isMeant: (kind: ServiceKind) => boolean): boolean {
+    const meant = [...this.view.services.values()].filter(({ kind }) => isMeant(kind));
+    return meant.length > 0 && meant.every(({ name }) => this.isLed(name));
   }
 
   /** Resolves when all these services are led. */

@@ -8,7 +8,7 @@ import {
   type ListPreparedRequest,
   type PrepareRequest,
   type ResolveRequest,
-} from '../../gen/txmesh/participant/v1/participant.ts';
+} from '../../../gen/txmesh/participant/v1/participant.ts';
 import {
   anything,
   attempt,
@@ -28,7 +28,7 @@ import {
   transactionId,
   typeUrl,
   wholeNumber,
-} from '../../runtime/router/rules.ts';
+} from '../../router/rules.ts';
 
 /** Operations of a branch at most: what a coordinator takes for a whole transaction. */
 const MAX_OPERATIONS = 4096;

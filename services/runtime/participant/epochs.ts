@@ -5,9 +5,9 @@
  */
 
 import type { Attempt } from '../../kernel/attempt.ts';
-import { COORDINATOR } from '../../runtime/cluster/view.ts';
-import { FailureError } from '../../runtime/errors/failure-error.ts';
-import { LEADER_WAIT_MS, noLeader } from '../../runtime/router/place.ts';
+import { COORDINATOR } from '../cluster/view.ts';
+import { FailureError } from '../errors/failure-error.ts';
+import { LEADER_WAIT_MS, noLeader } from '../router/place.ts';
 import type { ParticipantServices } from './service.ts';
 
 /** Waits a moment for a view that is behind. @throws FailureError if nobody has led under this epoch. */

@@ -3,7 +3,7 @@
  * What an effect is, its resource's codec knows.
  */
 
-import type { RecordedFailure } from '../gen/txmesh/record/v1/coordinator_record.ts';
+import type { RecordedFailure } from '../../gen/txmesh/record/v1/coordinator_record.ts';
 import {
   type DoneRecord as DoneMessage,
   type EndedBranchRecord,
@@ -12,9 +12,9 @@ import {
   type ParticipantRecord,
   type PreparedBranchRecord,
   RecordedHeuristic,
-} from '../gen/txmesh/record/v1/participant_record.ts';
-import { REASONS, type Failure, type Reason } from '../kernel/failure.ts';
-import type { Heuristic } from '../kernel/messages.ts';
+} from '../../gen/txmesh/record/v1/participant_record.ts';
+import { REASONS, type Failure, type Reason } from '../../kernel/failure.ts';
+import type { Heuristic } from '../../kernel/messages.ts';
 import type {
   BranchRecord,
   DoneRecord,
@@ -22,7 +22,7 @@ import type {
   LocalRecord,
   ProgressRecord,
   ProtocolRecord,
-} from '../kernel/participant/types.ts';
+} from '../../kernel/participant/types.ts';
 
 type EffectMessage = PreparedBranchRecord['effect'];
 

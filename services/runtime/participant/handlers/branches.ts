@@ -1,6 +1,6 @@
-/** ParticipantService without its stream: Prepare, Commit, Abort, ListPrepared, Resolve. */
+/** ParticipantService without its stream, for participants of every kind: Prepare, Commit, Abort, ListPrepared, Resolve. */
 
-import type { Attempt } from '../../gen/txmesh/common/v1/common.ts';
+import type { Attempt } from '../../../gen/txmesh/common/v1/common.ts';
 import {
   type AbortRequest,
   type AbortResponse,
@@ -17,42 +17,60 @@ import {
   type ResolveRequest,
   type ResolveResponse,
   Vote,
-} from '../../gen/txmesh/participant/v1/participant.ts';
-import type { KeyValueTypes } from '../../kernel/keyvalue/types.ts';
-import type { BranchId, Heuristic, Prepare } from '../../kernel/messages.ts';
-import type { PreparedBranch } from '../../kernel/participant/types.ts';
-import { FailureError } from '../../runtime/errors/failure-error.ts';
-import { failureToStatus } from '../../runtime/errors/status.ts';
-import { decodePageToken, encodePageToken, pageToken } from '../../runtime/router/page-token.ts';
-import { DEFAULT_PAGE_SIZE } from '../../runtime/router/rules.ts';
-import type { Method } from '../../runtime/transport/channels.ts';
-import type { CallContext } from '../../runtime/transport/service.ts';
-import { durationMs, timestampMs, toTimestamp } from '../../runtime/transport/time.ts';
-import { idTimeMs } from '../../kernel/transaction-id.ts';
-import { requireKnownEpoch } from './epochs.ts';
-import { ask, coordinatorPartitions, keyValueService, validate, type KeyValueTerm, type ParticipantServices } from './service.ts';
+} from '../../../gen/txmesh/participant/v1/participant.ts';
+import type { BranchId, Heuristic, Mark, Prepare } from '../../../kernel/messages.ts';
+import type { PreparedBranch } from '../../../kernel/participant/types.ts';
+import { FailureError } from '../../errors/failure-error.ts';
+import { failureToStatus } from '../../errors/status.ts';
+import { decodePageToken, encodePageToken, pageToken } from '../../router/page-token.ts';
+import { DEFAULT_PAGE_SIZE } from '../../router/rules.ts';
+import type { Method } from '../../transport/channels.ts';
+import type { CallContext, Handlers } from '../../transport/service.ts';
+import { durationMs, timestampMs, toTimestamp } from '../../transport/time.ts';
+import { idTimeMs } from '../../../kernel/transaction-id.ts';
+import { requireKnownEpoch } from '../epochs.ts';
+import type { KindOperations, Kinds } from '../operations.ts';
+import { ask, coordinatorPartitions, serviceOfAnyKind, validate, type ParticipantServices, type ParticipantTerm } from '../service.ts';
 import { abortRequest, commitRequest, listPreparedRequest, prepareRequest, resolveRequest } from './validate-branch.ts';
 
 const VOTES = { yes: Vote.YES, no: Vote.NO, readOnly: Vote.READ_ONLY } as const;
 
-export class BranchHandlers {
-  private readonly services: ParticipantServices;
+/** What the handlers of participants of every kind work with. */
+export interface BranchServices extends Pick<ParticipantServices, 'router' | 'view' | 'clock'> {
+  readonly kinds: Kinds;
+  /** A coordinator partition's mark came with a plain call. */
+  hear(mark: Mark): void;
+}
 
-  constructor(services: ParticipantServices) {
+/** Without Exchange, which links serve. */
+export function branchHandlers(services: BranchServices): Omit<Handlers<typeof methods>, 'exchange'> {
+  const branches = new BranchHandlers(services);
+  return {
+    prepare: (request, context) => branches.prepare(request, context),
+    commit: (request, context) => branches.commit(request, context),
+    abort: (request, context) => branches.abort(request, context),
+    listPrepared: (request, context) => branches.listPrepared(request, context),
+    resolve: (request, context) => branches.resolve(request, context),
+  };
+}
+
+class BranchHandlers {
+  private readonly services: BranchServices;
+
+  constructor(services: BranchServices) {
     this.services = services;
   }
 
   async prepare(request: PrepareRequest, context: CallContext): Promise<PrepareResponse> {
     validate(prepareRequest, request);
-    const branch = this.addressed(request.branch!);
+    const { branch, kind } = this.addressed(request.branch!);
     await requireKnownEpoch(this.services, branch.coordinatorPartition, branch.attempt, request.lowWaterMark);
     return this.route(methods.prepare, request, branch, context, async (term) => {
       this.hear(branch, request.lowWaterMark);
-      const { participant } = branch;
-      const operations = this.services.decodeOperations(participant, request.operations);
+      const operations = kind.decodeOperations(request.operations);
       if ('reason' in operations) return { vote: Vote.NO, cause: failureToStatus(operations) };
       const nowMs = this.services.clock.nowMs();
-      const message: Prepare<KeyValueTypes['operation']> = {
+      const message: Prepare<unknown> = {
         type: 'prepare',
         branch,
         operations,
@@ -81,7 +99,7 @@ export class BranchHandlers {
     const { participant } = request;
     const question = `prepared ${participant}`;
     validate(listPreparedRequest(pageToken(question)), request);
-    const { partitions } = keyValueService(this.services, participant);
+    const { partitions } = serviceOfAnyKind(this.services, participant).service;
     const size = request.pageSize || DEFAULT_PAGE_SIZE;
     let position = decodePageToken(question, request.pageToken) ?? { partition: 0, after: '' };
     const branches: WirePrepared[] = [];
@@ -109,7 +127,7 @@ export class BranchHandlers {
 
   async resolve(request: ResolveRequest, context: CallContext): Promise<ResolveResponse> {
     validate(resolveRequest, request);
-    const branch = this.addressed(request.branch!);
+    const { branch } = this.addressed(request.branch!);
     const { transactionId } = branch;
     const attempt = request.branch!.attempt;
     const outcome: Heuristic = request.outcome === HeuristicOutcome.COMMIT ? 'commit' : 'abort';
@@ -127,7 +145,7 @@ export class BranchHandlers {
     context: CallContext,
   ): Promise<CommitResponse & AbortResponse> {
     validate(type === 'commit' ? commitRequest : abortRequest, request);
-    const branch = this.addressed(request.branch!);
+    const { branch } = this.addressed(request.branch!);
     await requireKnownEpoch(this.services, branch.coordinatorPartition, branch.attempt, request.lowWaterMark);
     return this.route(method, request, branch, context, async (term) => {
       this.hear(branch, request.lowWaterMark);
@@ -139,7 +157,7 @@ export class BranchHandlers {
   }
 
   /** Checks that the branch is of this cluster and of a partition that there is. */
-  private addressed(wire: WireBranch): BranchId {
+  private addressed(wire: WireBranch): { readonly branch: BranchId; readonly kind: KindOperations } {
     const { transactionId, coordinatorPartition, participant, partition } = wire;
     const { clusterId } = this.services.view;
     if (wire.clusterId !== clusterId)
@@ -147,7 +165,7 @@ export class BranchHandlers {
         reason: 'FOREIGN_CLUSTER',
         message: `the branch is of cluster "${wire.clusterId.slice(0, 64)}", this is ${clusterId}: connect to replicas of the same cluster`,
       });
-    const service = keyValueService(this.services, participant);
+    const { service, kind } = serviceOfAnyKind(this.services, participant);
     const mismatch =
       partition >= service.partitions
         ? `${participant} has ${service.partitions} partitions, there is no partition ${partition}`
@@ -158,7 +176,7 @@ export class BranchHandlers {
       throw new FailureError({ reason: 'PARTITION_MISMATCH', message: `${mismatch}: the sender's partition map is not this cluster's` });
     // Resolve may leave the attempt out, and does not use it.
     const attempt = wire.attempt ?? { epoch: 0, counter: 0 };
-    return { transactionId, attempt, coordinatorPartition, participant, partition };
+    return { branch: { transactionId, attempt, coordinatorPartition, participant, partition }, kind };
   }
 
   private hear({ coordinatorPartition }: BranchId, lowWaterMark: Attempt | undefined): void {
@@ -170,7 +188,7 @@ export class BranchHandlers {
     request: Request,
     { participant, partition }: BranchId,
     context: CallContext,
-    serve: (term: KeyValueTerm) => Promise<Response>,
+    serve: (term: ParticipantTerm) => Promise<Response>,
   ): Promise<Response> {
     return this.services.router.unary({ service: participant, partition, method, request, context, changes: true }, serve);
   }

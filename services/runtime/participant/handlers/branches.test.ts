@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { CoordinatorServiceService as coordinator } from '../../gen/txmesh/coordinator/v1/coordinator.ts';
-import { KeyValueServiceService as keyvalue } from '../../gen/txmesh/keyvalue/v1/keyvalue.ts';
-import { HeuristicOutcome, ParticipantServiceService as participant, Vote, type BranchId, type PrepareRequest } from '../../gen/txmesh/participant/v1/participant.ts';
-import { partitionOf } from '../../kernel/hash.ts';
-import { statusToFailure } from '../../runtime/errors/status.ts';
-import { ABSENT, checkOp, failureOf, putOp, startMesh, type Meshed } from '../../runtime/router/testing/nodes.ts';
+import { CoordinatorServiceService as coordinator } from '../../../gen/txmesh/coordinator/v1/coordinator.ts';
+import { KeyValueServiceService as keyvalue } from '../../../gen/txmesh/keyvalue/v1/keyvalue.ts';
+import { HeuristicOutcome, ParticipantServiceService as participant, Vote, type BranchId, type PrepareRequest } from '../../../gen/txmesh/participant/v1/participant.ts';
+import { partitionOf } from '../../../kernel/hash.ts';
+import { statusToFailure } from '../../errors/status.ts';
+import { ABSENT, checkOp, failureOf, putOp, startMesh, type Meshed } from '../../router/testing/nodes.ts';
 
 const PARTITIONS = 2;
 let mesh: Meshed;

@@ -19,6 +19,11 @@ export interface Switches {
   readonly unreplayed?: true;
 }
 
+/** The set that a kernel takes. */
+export function only<Name>(bug: Name | undefined): ReadonlySet<Name> {
+  return new Set(bug === undefined ? [] : [bug]);
+}
+
 export interface Bug {
   readonly name: string;
   readonly sentence: string;

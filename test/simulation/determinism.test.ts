@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { PROFILES } from './profiles.ts';
 import { BUGS } from './bugs.ts';
-import { Random } from './random.ts';
-import { run } from './world.ts';
+import { Random } from './world/random.ts';
+import { run } from './world/world.ts';
 
 test('the same seed gives the same trace, event by event', async () => {
   for (let seed = 0; seed < PROFILES.length; seed++) {

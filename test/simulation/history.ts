@@ -1,6 +1,6 @@
 /** What clients did and were told, with true times, and what became durable. All that checkers see. */
 
-import { nameOf, type Place } from './cluster.ts';
+import { nameOf, type Place } from './keys/places.ts';
 
 export type Settled = 'committed' | 'aborted';
 

@@ -12,7 +12,7 @@ import { parseArgs } from 'node:util';
 import { BUGS, type Bug } from './bugs.ts';
 import { runSeeds, type Seeds } from './pool.ts';
 import { PROFILES } from './profiles.ts';
-import { run, type Result } from './world.ts';
+import { run, type Result } from './world/world.ts';
 
 /** Violations that are shown of one run; the first one usually explains the others. */
 const SHOWN = 3;

@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { Switches } from './bugs.ts';
 import { profileOf } from './profiles.ts';
-import type { Result } from './world.ts';
+import type { Result } from './world/world.ts';
 
 export interface Summary {
   readonly seeds: number;

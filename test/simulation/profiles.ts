@@ -3,12 +3,14 @@
  * would, and all of them together are what the seeds of one run go through.
  */
 
-import type { NetworkFaults } from './network.ts';
-import type { Random } from './random.ts';
-import type { StoreFaults } from './faulty-store.ts';
+import type { KeyWork } from './keys/work.ts';
+import type { Shape } from './world/cluster.ts';
+import type { NetworkFaults } from './world/network.ts';
+import type { Random } from './world/random.ts';
+import type { StoreFaults } from './world/faulty-store.ts';
 
 /** Names of {@link Workload}'s kinds of work. */
-export type Work = 'write' | 'cross' | 'transfer' | 'audit' | 'look' | 'local' | 'interactive' | 'force';
+export type Work = KeyWork;
 
 /** Mean time between two faults of a kind, milliseconds; absent: never. */
 export interface Accidents {
@@ -26,6 +28,7 @@ export interface Accidents {
 
 export interface Profile {
   readonly name: string;
+  readonly shape: Shape;
   readonly clients: number;
   readonly work: Partial<Record<Work, number>>;
   /** How many registers are used. */
@@ -60,6 +63,7 @@ export interface Profile {
 
 const MIXED: Profile = {
   name: 'mixed',
+  shape: 'keys',
   clients: 5,
   work: { write: 3, cross: 2, transfer: 3, audit: 1, look: 4, local: 2, interactive: 2 },
   registers: 4,

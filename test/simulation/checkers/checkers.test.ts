@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { encodeValue, History, keyOf, type Content, type Write } from '../history.ts';
-import { checkBalances } from './balances.ts';
-import { checkReads } from './linearizable.ts';
+import { checkBalances } from '../keys/balances.ts';
+import { checkReads } from '../keys/linearizable.ts';
 import { checkLockOrder } from './lock-order.ts';
 import { checkAtomicity, checkOneOutcome } from './outcomes.ts';
 import { checkSerializable } from './serializable.ts';

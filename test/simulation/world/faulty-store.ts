@@ -3,7 +3,7 @@
  * leaves the fate of writes unknown. What was sent executes whether or not its sender still lives.
  */
 
-import { AmbiguousWrite, StoreUnavailable } from '../../services/runtime/store/errors.ts';
+import { AmbiguousWrite, StoreUnavailable } from '../../../services/runtime/store/errors.ts';
 import {
   WRITE_LIMITS,
   type Lease,
@@ -15,7 +15,7 @@ import {
   type WatchHandlers,
   type WriteBatch,
   type WriteResult,
-} from '../../services/runtime/store/store.ts';
+} from '../../../services/runtime/store/store.ts';
 import type { Machine } from './machine.ts';
 import type { Random } from './random.ts';
 import type { Scheduler } from './scheduler.ts';

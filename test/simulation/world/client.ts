@@ -1,7 +1,10 @@
 /** A client: a machine of its own that sends requests to replicas and may never hear of them again. */
 
-import type { Failure } from '../../services/kernel/failure.ts';
-import type { Answer, AnyReply, Build } from './commands.ts';
+import type { Failure } from '../../../services/kernel/failure.ts';
+import type { OpaqueOperation } from '../../../services/kernel/messages.ts';
+import type { Service } from '../../../services/runtime/cluster/view.ts';
+import type { Answer, AnyReply, AnyTypes, Build } from './commands.ts';
+import { decodeOperations } from './kinds.ts';
 import type { Machine } from './machine.ts';
 import type { Network } from './network.ts';
 import type { Node } from './node.ts';
@@ -12,6 +15,7 @@ export interface ClientWorld {
   readonly scheduler: Scheduler;
   readonly network: Network;
   readonly random: Random;
+  readonly services: readonly Service[];
   /** Replicas that run now. */
   nodes(): readonly Node[];
   /** Who leads by the election key in the store. */
@@ -38,6 +42,11 @@ export class Client {
 
   get trueMs(): number {
     return this.world.scheduler.nowMs;
+  }
+
+  /** As a handler would, for commands that take operations decoded. */
+  decode(participant: string, operations: readonly OpaqueOperation[]): readonly AnyTypes['operation'][] {
+    return decodeOperations(this.world.services.find(({ name }) => name === participant)!, operations);
   }
 
   sleep(delayMs: number): Promise<void> {

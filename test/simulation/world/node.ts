@@ -1,33 +1,29 @@
 /** One replica of every service, as the real processes build it, on a simulated machine. */
 
-import type * as coordinator from '../../services/kernel/coordinator/types.ts';
-import type { Failure } from '../../services/kernel/failure.ts';
-import type { Mark, ToCoordinator, ToParticipant } from '../../services/kernel/messages.ts';
-import type { ParticipantMessage } from '../../services/kernel/participant/types.ts';
-import { delay } from '../../services/runtime/clock.ts';
-import { partitionPrefix } from '../../services/runtime/cluster/keys.ts';
-import { Replica } from '../../services/runtime/cluster/replica.ts';
-import type { SeatTerm } from '../../services/runtime/cluster/seat.ts';
-import { ClusterView, COORDINATOR } from '../../services/runtime/cluster/view.ts';
-import { Term, type DriverBug, type Requester, type Tenure } from '../../services/runtime/partition/term.ts';
-import type { Store } from '../../services/runtime/store/store.ts';
-import type { Switches } from './bugs.ts';
-import { CLUSTER_ID, PARTICIPANTS, PARTITIONS, SERVICES } from './cluster.ts';
-import type { AnyKernel, AnyReply, Build } from './commands.ts';
-import { codecOf, createCoordinator, createParticipant, decodeMessage } from './kernels.ts';
+import type { Failure } from '../../../services/kernel/failure.ts';
+import type { Mark, ToCoordinator, ToParticipant } from '../../../services/kernel/messages.ts';
+import { delay } from '../../../services/runtime/clock.ts';
+import { partitionPrefix } from '../../../services/runtime/cluster/keys.ts';
+import { Replica } from '../../../services/runtime/cluster/replica.ts';
+import type { SeatTerm } from '../../../services/runtime/cluster/seat.ts';
+import { ClusterView, COORDINATOR, type Service } from '../../../services/runtime/cluster/view.ts';
+import { Term, type Requester, type Tenure } from '../../../services/runtime/partition/term.ts';
+import type { Store } from '../../../services/runtime/store/store.ts';
+import { only, type Switches } from '../bugs.ts';
+import { CLUSTER_ID } from './cluster.ts';
+import type { AnyCommand, AnyKernel, AnyMessage, AnyRecord, AnyReply, AnyTerm, AnyTypes, Build } from './commands.ts';
+import type { KernelSettings } from './kind.ts';
+import { codecOf, createKernel, decodeOperations } from './kinds.ts';
 import type { Machine } from './machine.ts';
 import type { Network } from './network.ts';
 import type { Random } from './random.ts';
-
-// oxlint-disable-next-line typescript/no-explicit-any -- one driver, two kinds of kernel
-type AnyTerm = Term<any, any, AnyReply, any>;
 
 /** What a node tells the world. */
 export interface NodeEvents {
   trace(text: string): void;
   count(what: string): void;
   /** A batch of this kernel is durable; nothing was stepped since. */
-  onBatch(service: string, partition: number, epoch: number, kernel: AnyKernel): void;
+  onBatch(service: Service, partition: number, epoch: number, kernel: AnyKernel): void;
 }
 
 export interface NodeOptions {
@@ -39,10 +35,9 @@ export interface NodeOptions {
   readonly store: Store;
   readonly network: Network;
   readonly random: Random;
+  readonly services: readonly Service[];
   readonly switches: Switches;
-  readonly retentionMs: number;
-  readonly cacheBytes: number;
-  readonly historyLimit: number;
+  readonly kernels: Omit<KernelSettings, 'participant' | 'partition'>;
   readonly leaseTtlMs: number;
   readonly queueLimit: number | undefined;
   readonly events: NodeEvents;
@@ -76,12 +71,9 @@ export class Node {
       store,
       clock: machine.clock,
       view: this.view,
-      hosted: SERVICES.map((service) => ({
+      hosted: options.services.map((service) => ({
         service,
-        createTerm: (partition, tenure, onEnd): SeatTerm =>
-          service.name === COORDINATOR
-            ? this.coordinatorTerm(partition, tenure, onEnd)
-            : this.participantTerm(service.name, partition, tenure, onEnd),
+        createTerm: (partition, tenure, onEnd): SeatTerm => this.createTerm(service, partition, tenure, onEnd),
       })),
       leaseTtlMs,
       log: (message, fields) => events.trace(`${name}: ${message} ${Object.values(fields).join(' ')}`),
@@ -124,49 +116,23 @@ export class Node {
     else network.send(machine, next.options.machine, () => next.receive(service, partition, build, requester, true));
   }
 
-  private coordinatorTerm(partition: number, tenure: Tenure, onEnd: (reason: string) => void): AnyTerm {
-    const kernel = createCoordinator(partition, this.options.retentionMs, this.options.cacheBytes, this.options.switches.coordinator);
-    const term: AnyTerm = this.startTerm(COORDINATOR, partition, tenure, onEnd, kernel, this.options.switches.coordinatorDriver, (message: coordinator.Message) => {
-      if (message.to === 'everybody') {
-        this.marks.set(partition, { mark: message.mark, term });
-        this.tellMark(message.mark);
-      } else this.toParticipant(term, message.message);
-    });
-    return term;
-  }
-
-  private participantTerm(participant: string, partition: number, tenure: Tenure, onEnd: (reason: string) => void): AnyTerm {
-    const { retentionMs, cacheBytes, historyLimit, switches } = this.options;
-    const kernel = createParticipant(participant, partition, retentionMs, cacheBytes, historyLimit, switches.participant);
-    return this.startTerm(participant, partition, tenure, onEnd, kernel, switches.participantDriver, (message: ParticipantMessage) =>
-      this.toCoordinator(message.message));
-  }
-
-  private startTerm(
-    service: string,
-    partition: number,
-    tenure: Tenure,
-    onEnd: (reason: string) => void,
-    kernel: AnyKernel,
-    bug: DriverBug | undefined,
-    // oxlint-disable-next-line typescript/no-explicit-any -- one driver, two kinds of kernel
-    send: (message: any) => void,
-  ): AnyTerm {
-    const { machine, store, random, events, queueLimit } = this.options;
+  private createTerm(service: Service, partition: number, tenure: Tenure, onEnd: (reason: string) => void): AnyTerm {
+    const { machine, store, random, events, queueLimit, switches, kernels, name } = this.options;
+    const bug = service.kind === 'coordinator' ? switches.coordinatorDriver : switches.participantDriver;
+    const kernel = createKernel(service, { ...kernels, participant: service.name, partition });
     events.count('terms');
-    return new Term({
+    const term: AnyTerm = new Term<AnyCommand, AnyRecord, AnyReply, AnyMessage>({
       store,
       clock: machine.clock,
-      // oxlint-disable-next-line typescript/no-explicit-any -- one driver, two kinds of kernel
-      kernel: kernel as any,
+      kernel,
       codec: codecOf(service),
-      keyPrefix: partitionPrefix(service, partition),
+      keyPrefix: partitionPrefix(service.name, partition),
       tenure,
       entropy: () => random.next(),
-      send,
+      send: (message) => this.send(term, message),
       emit: () => undefined,
       onEnd: (reason) => {
-        if (reason.startsWith('internal')) events.trace(`${this.options.name}: ${service}/${partition} DEFECT ${reason}`);
+        if (reason.startsWith('internal')) events.trace(`${name}: ${service.name}/${partition} DEFECT ${reason}`);
         if (reason.startsWith('internal')) events.count(`defect: ${reason}`);
         onEnd(reason);
       },
@@ -177,11 +143,22 @@ export class Node {
         },
       },
       ...(queueLimit === undefined ? {} : { queueLimit }),
-      ...(bug === undefined ? {} : { bugs: new Set([bug]) }),
+      bugs: only(bug),
     });
+    return term;
   }
 
   // Messages between partitions
+
+  private send(sender: AnyTerm, message: AnyMessage): void {
+    if (message.to === 'coordinator') this.toCoordinator(message.message);
+    else if (message.to === 'participant') this.toParticipant(sender, message.message);
+    else {
+      const { mark } = message;
+      this.marks.set(mark.coordinatorPartition, { mark, term: sender });
+      this.tellMark(mark);
+    }
+  }
 
   /** Where a message goes: to the leader as far as is known here, now and then to one that was. */
   private route(service: string, partition: number): Node | undefined {
@@ -218,10 +195,17 @@ export class Node {
       }
       events.count(`sent ${message.type}`);
       const now = target.options.machine.clock.nowMs();
-      const arrived = message.type === 'prepare' ? { ...message, deadlineMs: now + remainingMs } : message;
+      const decoded = this.decode(message, now + remainingMs);
       if (mark !== undefined) term.submit({ type: 'mark', ...mark }, 'control');
-      term.submit({ type: 'message', message: decodeMessage(arrived) }, message.type === 'prepare' ? 'work' : 'control');
+      term.submit({ type: 'message', message: decoded }, message.type === 'prepare' ? 'work' : 'control');
     });
+  }
+
+  /** As the participant's transport does before the kernel sees it. */
+  private decode(message: ToParticipant, deadlineMs: number): ToParticipant<AnyTypes['operation']> {
+    if (message.type !== 'prepare') return message;
+    const service = this.options.services.find(({ name }) => name === message.branch.participant)!;
+    return { ...message, operations: decodeOperations(service, message.operations), deadlineMs };
   }
 
   private toCoordinator(message: ToCoordinator): void {
@@ -240,12 +224,12 @@ export class Node {
   }
 
   private tellMark(mark: Mark): void {
-    for (const participant of PARTICIPANTS) {
-      for (let partition = 0; partition < PARTITIONS; partition++) {
-        const target = this.route(participant, partition);
+    for (const { name, kind, partitions } of this.options.services) {
+      for (let partition = 0; kind !== 'coordinator' && partition < partitions; partition++) {
+        const target = this.route(name, partition);
         if (target === undefined) continue;
         this.options.network.send(this.options.machine, target.options.machine, () =>
-          target.term(participant, partition)?.submit({ type: 'mark', ...mark }, 'control'));
+          target.term(name, partition)?.submit({ type: 'mark', ...mark }, 'control'));
       }
     }
   }

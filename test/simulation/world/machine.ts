@@ -1,6 +1,6 @@
 /** A process as time sees it: clocks that drift and jump, timers, pauses, and an end that drops everything. */
 
-import type { Clock, Timer } from '../../services/runtime/clock.ts';
+import type { Clock, Timer } from '../../../services/runtime/clock.ts';
 import type { Random } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
 

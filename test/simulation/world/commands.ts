@@ -1,0 +1,39 @@
+/** What goes to the kernels and comes back, of every kind. */
+
+import type * as coordinator from '../../../services/kernel/coordinator/types.ts';
+import type { Kernel } from '../../../services/kernel/kernel.ts';
+import type { KeyValueTypes } from '../../../services/kernel/keyvalue/types.ts';
+import type {
+  ParticipantCommand,
+  ParticipantMessage,
+  ParticipantRecord,
+  ParticipantReply,
+  ResourceTypes,
+} from '../../../services/kernel/participant/types.ts';
+import type { Term } from '../../../services/runtime/partition/term.ts';
+
+type KindTypes = KeyValueTypes;
+
+/** Of whichever kind of participant. */
+export interface AnyTypes extends ResourceTypes {
+  readonly operation: KindTypes['operation'];
+  readonly effect: KindTypes['effect'];
+  readonly query: KindTypes['query'];
+  readonly answer: KindTypes['answer'];
+  readonly request: KindTypes['request'];
+  readonly response: KindTypes['response'];
+  readonly record: KindTypes['record'];
+}
+
+export type AnyReply = coordinator.Reply | ParticipantReply<AnyTypes>;
+export type AnyCommand = coordinator.Command | ParticipantCommand<AnyTypes>;
+export type AnyRecord = coordinator.Stored | ParticipantRecord<AnyTypes>;
+export type AnyMessage = coordinator.Message | ParticipantMessage;
+export type AnyKernel = Kernel<AnyCommand, AnyRecord, AnyReply, AnyMessage>;
+export type AnyTerm = Term<AnyCommand, AnyRecord, AnyReply, AnyMessage>;
+
+/** Makes a command at its arrival: by the replica's wall clock, and with whom to answer. */
+export type Build = (nowMs: number, origin: object) => AnyCommand;
+
+/** What a client hears, or that it hears nothing. */
+export type Answer = AnyReply | { readonly type: 'unanswered' };

@@ -1,5 +1,6 @@
 /** What clients did and were told, with true times, and what became durable. All that checkers see. */
 
+import { CounterHistory } from './counter/history.ts';
 import { nameOf, type Place } from './keys/places.ts';
 
 export type Settled = 'committed' | 'aborted';
@@ -53,6 +54,7 @@ export interface Version {
 export const keyOf = (id: string, variant: number): string => `${id}#${variant}`;
 
 export class History {
+  readonly counters = new CounterHistory();
   readonly contents = new Map<string, Content>();
   readonly told: Told[] = [];
   readonly reads: SingleRead[] = [];
@@ -81,6 +83,11 @@ export class History {
 
   settle(id: string, variant: number | undefined, outcome: Settled, atMs: number): void {
     this.told.push({ id, variant, outcome, atMs });
+  }
+
+  /** The contents that an id was used for. */
+  variantsOf(id: string): number[] {
+    return [0, 1].filter((variant) => this.contents.has(keyOf(id, variant)));
   }
 
   versionsOf(name: string): readonly Version[] {

@@ -1,6 +1,6 @@
 /** A client at work: what every kind of work uses. */
 
-import type { Client } from '../world/client.ts';
+import type { Client, OnLeave } from '../world/client.ts';
 import type { Answer, Build } from '../world/commands.ts';
 import type { History } from '../history.ts';
 import type { Places } from '../keys/places.ts';
@@ -63,8 +63,8 @@ export class Actor {
   }
 
   /** @param timeoutMs for a client of ordinary patience */
-  call(service: string, partition: number, build: Build, timeoutMs: number): Promise<Answer> {
-    return this.client.call(service, partition, build, timeoutMs * this.profile.patience);
+  call(service: string, partition: number, build: Build, timeoutMs: number, onLeave?: OnLeave): Promise<Answer> {
+    return this.client.call(service, partition, build, timeoutMs * this.profile.patience, onLeave);
   }
 
   /** Until `once` says that it is done, at most so often. */

@@ -5,13 +5,17 @@ import type { BranchId, OpaqueOperation } from '../../../services/kernel/message
 import { COORDINATOR } from '../../../services/runtime/cluster/view.ts';
 import { keyOf, nameOf, type Content } from '../history.ts';
 import { coordinatorPartition } from '../world/cluster.ts';
-import type { Answer, Build } from '../world/commands.ts';
+import type { Answer, AnyTypes, Build } from '../world/commands.ts';
 import { CALL_TIMEOUT_MS, COMMIT_TIMEOUT_MS, type Actor } from './actor.ts';
 
-/** One operation of a transaction, as the coordinator carries it. */
-export interface Step {
+/** A partition of a participant. */
+export interface Target {
   readonly participant: string;
   readonly partition: number;
+}
+
+/** One operation of a transaction, as the coordinator carries it. */
+export interface Step extends Target {
   readonly readOnly: boolean;
   readonly operation: OpaqueOperation;
 }
@@ -100,26 +104,26 @@ export class Transactions {
   // Local
 
   /** One partition, no coordinator. */
-  async local(content: Content, step: Step): Promise<boolean> {
+  local(content: Content, step: Step): Promise<boolean> {
+    const operations = this.actor.client.decode(step.participant, [step.operation]);
+    return this.runLocal(content.id, step, operations, (answer) => this.settleLocal(content, answer));
+  }
+
+  /** @param settle whether the answer tells the outcome */
+  runLocal(id: string, { participant, partition }: Target, operations: readonly AnyTypes['operation'][], settle: Settle): Promise<boolean> {
     const { actor } = this;
-    const { id } = content;
-    const { participant, partition } = step;
     const firstTryMs = actor.wallMs;
-    const operations = actor.client.decode(participant, [step.operation]);
     const build: Build = (nowMs, origin) => ({
       type: 'local',
       origin,
       transactionId: id,
-      fingerprint: `content ${content.variant}`,
+      fingerprint: 'content 0',
       operations,
       firstTryMs,
       deadlineMs: nowMs + CALL_TIMEOUT_MS,
     });
-    this.copyLate(participant, partition, build, (answer) => this.settleLocal(content, answer));
-    return actor.retrying(3, async () => {
-      const answer = await actor.call(participant, partition, build, CALL_TIMEOUT_MS);
-      return this.settleLocal(content, answer);
-    });
+    this.copyLate(participant, partition, build, settle);
+    return actor.retrying(3, async () => settle(await actor.call(participant, partition, build, CALL_TIMEOUT_MS)));
   }
 
   // Interactive

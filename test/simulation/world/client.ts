@@ -3,7 +3,7 @@
 import type { Failure } from '../../../services/kernel/failure.ts';
 import type { OpaqueOperation } from '../../../services/kernel/messages.ts';
 import type { Service } from '../../../services/runtime/cluster/view.ts';
-import type { Answer, AnyReply, AnyTypes, Build } from './commands.ts';
+import type { Answer, AnyReply, AnyTypes, Build, Leaving } from './commands.ts';
 import { decodeOperations } from './kinds.ts';
 import type { Machine } from './machine.ts';
 import type { Network } from './network.ts';
@@ -21,6 +21,8 @@ export interface ClientWorld {
   /** Who leads by the election key in the store. */
   leader(service: string, partition: number): Node | undefined;
 }
+
+export type OnLeave = (reply: AnyReply, leaving: Leaving) => void;
 
 /** Wherever the client's own knowledge of leaders may stand. */
 const ROUTES = { leader: 6, anybody: 2, before: 3 };
@@ -61,27 +63,33 @@ export class Client {
     return `${time.slice(0, 8)}-${time.slice(8)}-7${hex(3)}-${random.pick(['8', '9', 'a', 'b'])}${hex(3)}-${hex(6)}${hex(6)}`;
   }
 
-  /** Sends a request and waits for its answer, or until the timeout. */
-  call(service: string, partition: number, build: Build, timeoutMs: number): Promise<Answer> {
+  /**
+   * Sends a request and waits for its answer, or until the timeout.
+   * @param onLeave hears of every answer as it is let out, also of one that is lost then
+   */
+  call(service: string, partition: number, build: Build, timeoutMs: number, onLeave?: OnLeave): Promise<Answer> {
     const { scheduler } = this.world;
     return new Promise((resolve) => {
-      this.send(service, partition, build, resolve);
+      this.send(service, partition, build, resolve, onLeave);
       scheduler.after(timeoutMs, () => resolve({ type: 'unanswered' }));
     });
   }
 
-  private send(service: string, partition: number, build: Build, resolve: (answer: Answer) => void): void {
+  private send(service: string, partition: number, build: Build, resolve: (answer: Answer) => void, onLeave?: OnLeave): void {
     const { network } = this.world;
     const node = this.route(service, partition);
     if (node === undefined) return;
     const { machine } = node.options;
     network.send(this.machine, machine, () => {
       const back = (answer: Answer): void => network.send(machine, this.machine, () => resolve(answer));
-      const requester = {
-        onReply: (reply: AnyReply): void => back(reply),
+      const caller = {
+        onReply: (reply: AnyReply, leaving: Leaving): void => {
+          onLeave?.(reply, leaving);
+          back(reply);
+        },
         onFailure: (failure: Failure): void => back({ type: 'failure', failure }),
       };
-      node.receive(service, partition, build, requester);
+      node.receive(service, partition, build, caller);
     });
   }
 

@@ -1,6 +1,7 @@
 /** What goes to the kernels and comes back, of every kind. */
 
 import type * as coordinator from '../../../services/kernel/coordinator/types.ts';
+import type { Failure } from '../../../services/kernel/failure.ts';
 import type { Kernel } from '../../../services/kernel/kernel.ts';
 import type { KeyValueTypes } from '../../../services/kernel/keyvalue/types.ts';
 import type {
@@ -34,6 +35,24 @@ export type AnyTerm = Term<AnyCommand, AnyRecord, AnyReply, AnyMessage>;
 
 /** Makes a command at its arrival: by the replica's wall clock, and with whom to answer. */
 export type Build = (nowMs: number, origin: object) => AnyCommand;
+
+/** Of an answer: by whom and when it was let out. */
+export interface Leaving {
+  readonly machine: string;
+  /** Of the term that answers. */
+  readonly epoch: number;
+  /** True time at which the batch that it belongs to was begun, and at which it left. */
+  readonly gatheredMs: number;
+  readonly leftMs: number;
+  /** By the replica's wall clock. */
+  readonly wallMs: number;
+}
+
+/** Whoever asks, by way of the replica that leads. */
+export interface Caller {
+  onReply(reply: AnyReply, leaving: Leaving): void;
+  onFailure(failure: Failure): void;
+}
 
 /** What a client hears, or that it hears nothing. */
 export type Answer = AnyReply | { readonly type: 'unanswered' };

@@ -11,12 +11,13 @@ import { Term, type Requester, type Tenure } from '../../../services/runtime/par
 import type { Store } from '../../../services/runtime/store/store.ts';
 import { only, type Switches } from '../bugs.ts';
 import { CLUSTER_ID } from './cluster.ts';
-import type { AnyCommand, AnyKernel, AnyMessage, AnyRecord, AnyReply, AnyTerm, AnyTypes, Build } from './commands.ts';
+import type { AnyCommand, AnyKernel, AnyMessage, AnyRecord, AnyReply, AnyTerm, AnyTypes, Build, Caller } from './commands.ts';
 import type { KernelSettings } from './kind.ts';
 import { codecOf, createKernel, decodeOperations } from './kinds.ts';
 import type { Machine } from './machine.ts';
 import type { Network } from './network.ts';
 import type { Random } from './random.ts';
+import type { Scheduler } from './scheduler.ts';
 
 /** What a node tells the world. */
 export interface NodeEvents {
@@ -35,6 +36,7 @@ export interface NodeOptions {
   readonly store: Store;
   readonly network: Network;
   readonly random: Random;
+  readonly scheduler: Scheduler;
   readonly services: readonly Service[];
   readonly switches: Switches;
   readonly kernels: Omit<KernelSettings, 'participant' | 'partition'>;
@@ -60,6 +62,10 @@ export class Node {
   private readonly replica: Replica;
   /** The last mark of each coordinator partition that was led here, by partition. */
   private readonly marks = new Map<number, { readonly mark: Mark; readonly term: AnyTerm }>();
+
+  /** When the batch of a term was begun that is under way, or was last; and the terms that have one under way. */
+  private readonly gatheredMs = new WeakMap<AnyTerm, number>();
+  private readonly gathering = new WeakSet<AnyTerm>();
 
   constructor(options: NodeOptions) {
     this.options = options;
@@ -103,21 +109,39 @@ export class Node {
   }
 
   /** A client's request arrives; it is forwarded at most once. What is left of its time goes with it. */
-  receive(service: string, partition: number, build: Build, requester: Requester<AnyReply>, forwarded = false): void {
+  receive(service: string, partition: number, build: Build, caller: Caller, forwarded = false): void {
     const { machine, network, at } = this.options;
     const term = this.term(service, partition);
     if (term !== undefined) {
-      term.submit(build(machine.clock.nowMs(), requester), 'work');
+      this.submit(term, build, caller);
       return;
     }
     const leader = this.view.leader(service, partition);
     const next = leader === undefined ? undefined : at(leader.address);
-    if (forwarded || next === undefined || next === this) requester.onFailure(NO_LEADER);
-    else network.send(machine, next.options.machine, () => next.receive(service, partition, build, requester, true));
+    if (forwarded || next === undefined || next === this) caller.onFailure(NO_LEADER);
+    else network.send(machine, next.options.machine, () => next.receive(service, partition, build, caller, true));
+  }
+
+  private submit(term: AnyTerm, build: Build, caller: Caller): void {
+    const { machine, scheduler } = this.options;
+    const requester: Requester<AnyReply> = {
+      onReply: (reply) => {
+        const leftMs = scheduler.nowMs;
+        caller.onReply(reply, {
+          machine: machine.name,
+          epoch: term.epoch,
+          gatheredMs: this.gatheredMs.get(term) ?? leftMs,
+          leftMs,
+          wallMs: machine.clock.nowMs(),
+        });
+      },
+      onFailure: (failure) => caller.onFailure(failure),
+    };
+    term.submit(build(machine.clock.nowMs(), requester), 'work');
   }
 
   private createTerm(service: Service, partition: number, tenure: Tenure, onEnd: (reason: string) => void): AnyTerm {
-    const { machine, store, random, events, queueLimit, switches, kernels, name } = this.options;
+    const { machine, store, random, scheduler, events, queueLimit, switches, kernels, name } = this.options;
     const bug = service.kind === 'coordinator' ? switches.coordinatorDriver : switches.participantDriver;
     const kernel = createKernel(service, { ...kernels, participant: service.name, partition });
     events.count('terms');
@@ -137,8 +161,13 @@ export class Node {
         onEnd(reason);
       },
       observer: {
-        stepped: () => undefined,
+        stepped: () => {
+          if (!this.gathering.has(term)) this.gatheredMs.set(term, scheduler.nowMs);
+          this.gathering.add(term);
+          return undefined;
+        },
         through: (_, report) => {
+          this.gathering.delete(term);
           if (report !== undefined) events.onBatch(service, partition, tenure.epoch, kernel);
         },
       },

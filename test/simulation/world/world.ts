@@ -228,6 +228,7 @@ class World implements ClientWorld, Victims {
       store: new FaultyStore(this.stores, machine),
       network: this.network,
       random,
+      scheduler,
       services: this.services,
       switches: this.switches,
       kernels: this.kernels,

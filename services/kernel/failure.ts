@@ -68,6 +68,26 @@ export const REASONS = {
   PARTITION_MISMATCH: 'FAILED_PRECONDITION',
   /** No branch of this name is prepared. */
   BRANCH_NOT_FOUND: 'NOT_FOUND',
+  /** The session of an idempotency token is older than what is kept; nothing was done. */
+  SESSION_EXPIRED: 'FAILED_PRECONDITION',
+  /** The session's time is more than the bound in the future. */
+  SESSION_IN_FUTURE: 'INVALID_ARGUMENT',
+  /** The session has said that it does not retry this token any more. */
+  TOKEN_SETTLED: 'FAILED_PRECONDITION',
+  /** The token was used with other content. */
+  TOKEN_REUSED: 'ALREADY_EXISTS',
+  /** No counter has this name. */
+  COUNTER_NOT_FOUND: 'NOT_FOUND',
+  /** A counter of this name exists. */
+  COUNTER_EXISTS: 'ALREADY_EXISTS',
+  /** The counter's kind can't do this. */
+  COUNTER_KIND: 'FAILED_PRECONDITION',
+  /** An add would pass a bound; the message says how much is left. */
+  BOUND_EXCEEDED: 'FAILED_PRECONDITION',
+  /** A value would pass 64 bits. */
+  COUNTER_OVERFLOW: 'OUT_OF_RANGE',
+  /** The counter's configuration or a slot of it is changing; surely not executed. Comes with a retry delay. */
+  COUNTER_CHANGING: 'UNAVAILABLE',
   /** An error of the software; the log has more under the trace id. */
   INTERNAL: 'INTERNAL',
 } as const;

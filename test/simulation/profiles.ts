@@ -10,7 +10,7 @@ import type { Random } from './world/random.ts';
 import type { StoreFaults } from './world/faulty-store.ts';
 
 /** Names of {@link Workload}'s kinds of work. */
-export type Work = KeyWork;
+export type Work = KeyWork | 'sale' | 'tally' | 'reshard' | 'add' | 'count' | 'set' | 'move' | 'exchange';
 
 /** Mean time between two faults of a kind, milliseconds; absent: never. */
 export interface Accidents {
@@ -87,6 +87,16 @@ const MIXED: Profile = {
   drift: 0.02,
   skewMs: 200,
   durationMs: 8000,
+};
+
+const ALL_KINDS: Profile = {
+  ...MIXED,
+  name: 'all kinds',
+  shape: 'all kinds',
+  work: { sale: 4, tally: 2, reshard: 1, add: 8, count: 8, set: 2, move: 2, exchange: 1 },
+  thinkMs: 40,
+  otherContent: 0,
+  lateCopyMs: 3000,
 };
 
 export const PROFILES: readonly Profile[] = [
@@ -199,6 +209,10 @@ export const PROFILES: readonly Profile[] = [
     store: { ...MIXED.store, delayMs: 10, slow: 0.1 },
     accidents: { membership: 2500 },
     durationMs: 5000,
+  },
+  {
+    ...ALL_KINDS,
+    name: 'all kinds',
   },
 ];
 

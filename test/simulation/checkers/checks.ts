@@ -1,5 +1,6 @@
 /** Every checker that looks at the history. */
 
+import { checkCounters } from '../counter/checkers/checks.ts';
 import type { History } from '../history.ts';
 import { checkBalances } from '../keys/balances.ts';
 import { checkReads } from '../keys/linearizable.ts';
@@ -20,5 +21,6 @@ export function checkAtRest(history: History, { accounts }: Places): string[] {
     ...checkReads(history),
     ...checkSerializable(history),
     ...checkBalances(history, accounts.map(nameOf), OPENING),
+    ...checkCounters(history),
   ];
 }

@@ -12,8 +12,8 @@ import { COUNTER, COUNTERS, countersOf, homeOfCounter, type PlannedCounter } fro
 
 type Consistency = 'linearizable' | 'eventual';
 
-/** Asks one partition for its part of a counter. */
-export type AskView = (partition: number) => Promise<CounterView | undefined>;
+/** Asks partitions for their parts of a counter. */
+export type AskViews = (partitions: readonly number[]) => Promise<readonly (CounterView | undefined)[]>;
 
 export class CounterReader {
   private readonly actor: Actor;
@@ -61,10 +61,9 @@ export class CounterReader {
   private async readOne(counter: PlannedCounter, consistency: Consistency): Promise<CounterRead | undefined> {
     const { actor } = this;
     const startMs = actor.nowMs;
-    const value = await readValue(counter, async (partition) => {
-      const answer = await actor.call(COUNTER, partition, viewOf(counter.name, consistency, READ_TIMEOUT_MS), CALL_TIMEOUT_MS);
-      return viewIn(answer);
-    });
+    const ask = async (partition: number): Promise<CounterView | undefined> =>
+      viewIn(await actor.call(COUNTER, partition, viewOf(counter.name, consistency, READ_TIMEOUT_MS), CALL_TIMEOUT_MS));
+    const value = await readValue(counter, (partitions) => Promise.all(partitions.map(ask)));
     if (value === undefined) return undefined;
     actor.count(`${consistency} reads of ${counter.kind} counters`);
     const read: CounterRead = { counter: counter.name, consistency, startMs, endMs: actor.nowMs, value };
@@ -83,18 +82,24 @@ export function viewIn(answer: Answer): CounterView | undefined {
 }
 
 /** The counter's value, from its parts at every partition where it has some; undefined: not to be had now. */
-export async function readValue(counter: PlannedCounter, ask: AskView): Promise<bigint | undefined> {
-  if (counter.kind === 'strong' || counter.kind === 'queued') return (await ask(homeOfCounter(counter)))?.value;
-  const views = await Promise.all(Array.from({ length: PARTITIONS }, (_, partition) => ask(partition)));
+export async function readValue(counter: PlannedCounter, ask: AskViews): Promise<bigint | undefined> {
+  if (counter.kind === 'strong' || counter.kind === 'queued') return (await ask([homeOfCounter(counter)]))[0]?.value;
+  const views = await ask(Array.from({ length: PARTITIONS }, (_, partition) => partition));
   const known = views.filter((view) => view !== undefined);
   if (known.length < PARTITIONS) return undefined;
   return counter.kind === 'sharded' ? sumOfSlots(known.flatMap(({ slots }) => slots)) : sumOfComponents(known);
 }
 
-/** Of each slot the highest generation counts; undefined: one was on its way. */
+/**
+ * Of each slot the highest generation counts; one that has left says under which generation it must be
+ * elsewhere. Undefined: one was on its way.
+ */
 export function sumOfSlots(slots: readonly Slot[]): bigint | undefined {
   const newest = new Map<number, Slot>();
-  for (const slot of slots) if ((newest.get(slot.slot)?.generation ?? 0) < slot.generation) newest.set(slot.slot, slot);
+  for (const slot of slots) {
+    const known = newest.get(slot.slot);
+    if (known === undefined || slot.generation > known.generation || (slot.generation === known.generation && known.state === 'left')) newest.set(slot.slot, slot);
+  }
   const found = [...newest.values()];
   if (found.length < SLOTS + 1 || found.some(({ state }) => state === 'left')) return undefined;
   return found.reduce((sum, { value }) => sum + value, 0n);

@@ -6,7 +6,7 @@
 import type { CounterEffect, CounterRecord } from '../../../services/kernel/counter/types.ts';
 import type { DurableWrite, Follower } from '../world/durable.ts';
 import type { Prepared } from '../world/prepared.ts';
-import { countersOf } from './plan.ts';
+import { COUNTER, countersOf } from './plan.ts';
 
 export class StoredBounds implements Follower {
   /** What was violated, in the order in which it was. */
@@ -20,7 +20,7 @@ export class StoredBounds implements Follower {
   }
 
   onWritten({ service, partition, puts, atMs }: DurableWrite): void {
-    if (service.kind !== 'counter') return;
+    if (service.name !== COUNTER) return;
     for (const { key, decode } of puts) {
       const bounded = countersOf('bounded').find(({ name }) => key === `counter/${name}`);
       if (bounded !== undefined) this.values.set(bounded.name, (decode() as CounterRecord).value);

@@ -47,7 +47,7 @@ export function readOf(place: Place, consistency: 'linearizable' | 'eventual', t
 }
 
 export function seenIn(answer: Answer): Seen | undefined {
-  if (answer.type !== 'read') return undefined;
+  if (answer.type !== 'read' || !('entries' in answer.answer)) return undefined;
   const [entry] = answer.answer.entries;
   const { version, value } = entry!;
   return value === undefined ? { version, written: 0, value } : { version, written: version, value: textCodec.decode(value) };

@@ -20,10 +20,13 @@ export interface Step extends Target {
   readonly operation: OpaqueOperation;
 }
 
+const SETTLE_TRIES = 40;
+
 type Settle = (answer: Answer) => boolean;
 
 export class Transactions {
   private readonly actor: Actor;
+  private readonly begun: Content[] = [];
 
   constructor(actor: Actor) {
     this.actor = actor;
@@ -32,6 +35,7 @@ export class Transactions {
   /** Notes what a transaction is going to do. */
   begin(content: Content): Content {
     const { actor } = this;
+    this.begun.push(content);
     const { id, variant, kind, writes, reads } = content;
     actor.history.contents.set(keyOf(id, variant), content);
     const [written, read] = [writes.map(({ place }) => nameOf(place)), reads.map(({ place, version }) => `${nameOf(place)}@${version}`)];
@@ -181,6 +185,15 @@ export class Transactions {
     const build: Build = (_, origin) => ({ type: 'abort', origin, transactionId: id });
     const answer = await this.actor.call(COORDINATOR, coordinatorPartition(id), build, CALL_TIMEOUT_MS);
     return this.settle(id, undefined, answer);
+  }
+
+  /** When the faults have ended: finds out how everything ended that its client has not heard of. */
+  async settleAll(): Promise<void> {
+    const { history } = this.actor;
+    const told = new Set(history.told.map(({ id }) => id));
+    for (const { id, kind } of this.begun) {
+      if (kind !== 'local' && !told.has(id)) await this.actor.retrying(SETTLE_TRIES, () => this.abandon(id));
+    }
   }
 
   /** The same request arrives again, long after. What it is told is an outcome like any other. */

@@ -1,18 +1,30 @@
 /** One client's work: kinds of it at random, as often as its profile says. */
 
+import { Adder } from '../counter/adder.ts';
+import { Mover } from '../counter/mover.ts';
+import { CounterReader } from '../counter/reader.ts';
 import { KeyWorker } from '../keys/work.ts';
 import type { Work } from '../profiles.ts';
 import { Actor, type ActorOptions } from './actor.ts';
+import { MixedWorker } from './mixed.ts';
 import { Transactions } from './transactions.ts';
 
 export class Workload {
   private readonly actor: Actor;
+  private readonly transactions: Transactions;
+  private readonly adder: Adder;
+  private readonly mover: Mover;
   private readonly works: Readonly<Record<Work, () => Promise<void>>>;
 
   constructor(options: ActorOptions) {
     this.actor = new Actor(options);
     const transactions = new Transactions(this.actor);
     const keys = new KeyWorker(this.actor, transactions);
+    const mixed = new MixedWorker(this.actor, transactions);
+    const counters = new CounterReader(this.actor, transactions);
+    const mover = (this.mover = new Mover(this.actor));
+    this.transactions = transactions;
+    this.adder = new Adder(this.actor);
     this.works = {
       write: () => keys.write(),
       cross: () => keys.cross(),
@@ -22,6 +34,14 @@ export class Workload {
       local: () => keys.local(),
       interactive: () => keys.interactive(),
       force: () => keys.force(),
+      sale: () => mixed.sale(),
+      tally: () => mixed.tally(),
+      reshard: () => mixed.reshard(),
+      add: () => this.adder.add(),
+      count: () => counters.read(),
+      set: () => counters.set(),
+      move: async () => void (await mover.move()),
+      exchange: () => mover.exchange(),
     };
   }
 
@@ -37,4 +57,13 @@ export class Workload {
       await actor.sleep(random.between(0, 2) * profile.thinkMs);
     }
   }
+
+  /** When the faults have ended: goes on until it knows what became of everything. */
+  async settle(): Promise<void> {
+    await this.adder.settle();
+    await this.transactions.settleAll();
+    while ((await this.mover.move()) > 0) await this.actor.sleep(SETTLE_MS);
+  }
 }
+
+const SETTLE_MS = 100;

@@ -1,7 +1,7 @@
 /** The services of the simulated meshes: small, so that everything meets everything. */
 
 import { partitionOf } from '../../../services/kernel/hash.ts';
-import { COORDINATOR, type Service } from '../../../services/runtime/cluster/view.ts';
+import { COORDINATOR, type ParticipantKindName, type Service } from '../../../services/runtime/cluster/view.ts';
 
 export const CLUSTER_ID = '00000000-0000-4000-8000-000000000001';
 export const PARTITIONS = 2;
@@ -14,7 +14,10 @@ const PARTICIPANTS: Readonly<Record<Shape, readonly Omit<Service, 'partitions'>[
     { name: 'money', kind: 'key-value' },
     { name: 'stock', kind: 'key-value' },
   ],
-  'all kinds': [{ name: 'money', kind: 'key-value' }],
+  'all kinds': [
+    { name: 'money', kind: 'key-value' },
+    { name: 'counter', kind: 'counter' as string as ParticipantKindName },
+  ],
 };
 
 export function participantsOf(shape: Shape): readonly Service[] {

@@ -1,6 +1,8 @@
 /** What goes to the kernels and comes back, of every kind. */
 
 import type * as coordinator from '../../../services/kernel/coordinator/types.ts';
+import type { CounterTypes } from '../../../services/kernel/counter/types.ts';
+import type { QueueTypes } from '../../../services/kernel/queue/types.ts';
 import type { Failure } from '../../../services/kernel/failure.ts';
 import type { Kernel } from '../../../services/kernel/kernel.ts';
 import type { KeyValueTypes } from '../../../services/kernel/keyvalue/types.ts';
@@ -13,7 +15,7 @@ import type {
 } from '../../../services/kernel/participant/types.ts';
 import type { Term } from '../../../services/runtime/partition/term.ts';
 
-type KindTypes = KeyValueTypes;
+type KindTypes = KeyValueTypes | CounterTypes | QueueTypes;
 
 /** Of whichever kind of participant. */
 export interface AnyTypes extends ResourceTypes {

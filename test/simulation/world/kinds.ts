@@ -3,15 +3,17 @@
 import { coordinatorCodec } from '../../../services/coordinator/codec.ts';
 import { CoordinatorKernel } from '../../../services/kernel/coordinator/kernel.ts';
 import type { OpaqueOperation } from '../../../services/kernel/messages.ts';
-import type { ParticipantKindName, Service } from '../../../services/runtime/cluster/service.ts';
+import type { Service } from '../../../services/runtime/cluster/service.ts';
 import type { RecordCodec } from '../../../services/runtime/partition/term.ts';
 import { only } from '../bugs.ts';
+import { COUNTER_KIND } from '../counter/kind.ts';
 import { KEY_VALUE } from '../keys/kind.ts';
 import type { AnyKernel, AnyRecord, AnyTypes } from './commands.ts';
 import type { KernelSettings, SimulatedKind } from './kind.ts';
 
-const KINDS: Readonly<Record<ParticipantKindName, SimulatedKind>> = {
+const KINDS: Readonly<Record<string, SimulatedKind>> = {
   'key-value': KEY_VALUE,
+  counter: COUNTER_KIND,
 };
 
 export function createKernel({ kind }: Service, settings: KernelSettings): AnyKernel {
@@ -31,6 +33,7 @@ export function decodeOperations({ kind }: Service, opaque: readonly OpaqueOpera
 }
 
 function kindOf(kind: Service['kind']): SimulatedKind {
-  if (kind === 'coordinator' || kind === 'external') throw new Error(`${kind} is no kind of participant that is simulated`);
-  return KINDS[kind];
+  const found = KINDS[kind];
+  if (found === undefined) throw new Error(`${kind} is no kind of participant that is simulated`);
+  return found;
 }

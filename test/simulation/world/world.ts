@@ -11,6 +11,9 @@ import { MemoryStore } from '../../../services/runtime/store/memory.ts';
 import { prefixRange, type Store } from '../../../services/runtime/store/store.ts';
 import type { Switches } from '../bugs.ts';
 import { checkAlways, checkAtRest } from '../checkers/checks.ts';
+import { readCounters } from '../counter/rest.ts';
+import { counterCreations } from '../counter/setup.ts';
+import { StoredBounds } from '../counter/stored.ts';
 import { checkLockOrder } from '../checkers/lock-order.ts';
 import { History } from '../history.ts';
 import { Places } from '../keys/places.ts';
@@ -28,10 +31,12 @@ import type { KernelSettings } from './kind.ts';
 import { EPOCH_MS, Machine } from './machine.ts';
 import { Network } from './network.ts';
 import { Node } from './node.ts';
+import { Prepared } from './prepared.ts';
 import { Random } from './random.ts';
 import { checkReplay } from './replay.ts';
 import { findUnrest, readEverything, type Ask } from './rest.ts';
 import { Scheduler } from './scheduler.ts';
+import { setUp } from './setup.ts';
 import { waitsIn } from './waits.ts';
 
 export interface Result {
@@ -78,6 +83,7 @@ class World implements ClientWorld, Victims {
   private readonly stores: StoreWorld;
   private readonly history = new History();
   private readonly durable: Durable;
+  private readonly bounds: StoredBounds;
   private readonly replicas = new Map<string, Node>();
   private readonly leaders = new Map<string, string>();
   private readonly violations: string[] = [];
@@ -98,7 +104,9 @@ class World implements ClientWorld, Victims {
     // With some versions kept the store shows every one, also one that is replaced in its own batch.
     this.kernels = { retentionMs, cacheBytes, historyLimit: this.random.pick([0, 20]), switches };
     this.network = new Network(scheduler, this.random, this.profile.network);
-    this.durable = new Durable(this.services, [new Versions(this.history)], (what) => this.count(what));
+    const prepared = new Prepared();
+    this.bounds = new StoredBounds(prepared);
+    this.durable = new Durable(this.services, [new Versions(this.history), prepared, this.bounds], (what) => this.count(what));
     this.engine = this.recorded(new MemoryStore({
       nowMs: () => EPOCH_MS + scheduler.nowMs,
       monotonicMs: () => scheduler.nowMs,
@@ -127,12 +135,16 @@ class World implements ClientWorld, Victims {
     for (const { name, kind, partitions } of this.services) await joinService(this.engine, name, kind, partitions, partitions);
     this.followLeaders();
     for (let number = 1; number <= REPLICAS; number++) this.start(`r${number}`);
-    for (const workload of this.workloads()) scheduler.at(START_MS, () => this.guard(workload.run(START_MS + profile.durationMs)));
-    const accidents = new AccidentPlan(this, START_MS);
-    await scheduler.runUntil(START_MS + profile.durationMs, () => this.failed);
+    await this.setUp();
+    const startMs = scheduler.nowMs;
+    const workloads = this.workloads();
+    for (const workload of workloads) scheduler.at(startMs, () => this.guard(workload.run(startMs + profile.durationMs)));
+    const accidents = new AccidentPlan(this, startMs);
+    await scheduler.runUntil(startMs + profile.durationMs, () => this.failed);
     accidents.end();
     this.check(checkAlways(this.history));
-    if (!this.failed) await this.comeToRest();
+    this.check(this.bounds.violations);
+    if (!this.failed) await this.comeToRest(workloads);
     return {
       seed: this.options.seed,
       profile: profile.name,
@@ -141,6 +153,14 @@ class World implements ClientWorld, Victims {
       counts: this.counts,
       trace: this.trace,
     };
+  }
+
+  /** The partitions get leaders, and what is to be there is made. */
+  private async setUp(): Promise<void> {
+    const { scheduler } = this;
+    await scheduler.runUntil(START_MS);
+    if (this.profile.shape === 'keys') return;
+    await setUp(counterCreations(), this.ask, (forMs) => scheduler.runUntil(scheduler.nowMs + forMs));
   }
 
   private workloads(): Workload[] {
@@ -153,7 +173,7 @@ class World implements ClientWorld, Victims {
   }
 
   /** Ends all faults, gives everything time to finish, and looks at what is there. */
-  private async comeToRest(): Promise<void> {
+  private async comeToRest(workloads: readonly Workload[]): Promise<void> {
     const { scheduler, network, profile } = this;
     const failed = (): boolean => this.failed;
     this.say('the faults end');
@@ -164,6 +184,7 @@ class World implements ClientWorld, Victims {
     for (let number = 1; number <= REPLICAS; number++) this.revive(`r${number}`);
     // Late copies and late writes arrive within this time.
     await scheduler.runUntil(scheduler.nowMs + Math.max(profile.lateCopyMs, 5000) + 2000, failed);
+    if (profile.shape !== 'keys') for (const workload of workloads) await this.waitFor(workload.settle());
     let unrest = await findUnrest(this.services, this.ask);
     for (const endMs = scheduler.nowMs + REST_MS; unrest.length > 0 && scheduler.nowMs < endMs && !this.failed; ) {
       await scheduler.runUntil(scheduler.nowMs + REST_STEP_MS, failed);
@@ -171,7 +192,16 @@ class World implements ClientWorld, Victims {
     }
     this.check(unrest);
     this.check(await readEverything(this.places, this.ask, this.history, () => scheduler.nowMs));
+    if (profile.shape !== 'keys') this.check(await readCounters(this.ask, this.history, () => scheduler.nowMs));
     this.check(checkAtRest(this.history, this.places));
+  }
+
+  /** Lets the mesh go on until the work is done. */
+  private async waitFor(work: Promise<void>): Promise<void> {
+    let done = false;
+    this.guard(work.finally(() => (done = true)));
+    await this.scheduler.runUntil(this.scheduler.nowMs + REST_MS, () => done || this.failed);
+    if (!done) this.check(['a client can not find out what became of its requests']);
   }
 
   private readonly ask: Ask = async (service, partition, question) => {

@@ -3,6 +3,7 @@
  * would, and all of them together are what the seeds of one run go through.
  */
 
+import type { CounterKind } from '../../services/kernel/counter/types.ts';
 import type { KeyWork } from './keys/work.ts';
 import type { Shape } from './world/cluster.ts';
 import type { NetworkFaults } from './world/network.ts';
@@ -31,6 +32,8 @@ export interface Profile {
   readonly shape: Shape;
   readonly clients: number;
   readonly work: Partial<Record<Work, number>>;
+  /** Kinds of counters that are used. */
+  readonly counterKinds: readonly CounterKind[];
   /** How many registers are used. */
   readonly registers: number;
   /** Typical pause between two pieces of work of a client, and within an interactive one, milliseconds. */
@@ -66,6 +69,7 @@ const MIXED: Profile = {
   shape: 'keys',
   clients: 5,
   work: { write: 3, cross: 2, transfer: 3, audit: 1, look: 4, local: 2, interactive: 2 },
+  counterKinds: ['strong', 'sharded', 'queued', 'replicated'],
   registers: 4,
   thinkMs: 60,
   patience: 1,
@@ -213,6 +217,18 @@ export const PROFILES: readonly Profile[] = [
   {
     ...ALL_KINDS,
     name: 'all kinds',
+  },
+  {
+    ...ALL_KINDS,
+    name: 'shards',
+    counterKinds: ['sharded'],
+    work: { add: 10, move: 5, reshard: 2, count: 2, tally: 1 },
+    thinkMs: 10,
+    patience: 0.2,
+    accidents: { crash: 4000 },
+    network: { ...MIXED.network, loss: 0.2, straggler: 0.05, straggleMs: 600 },
+    store: { ...MIXED.store, ambiguous: 0.005 },
+    durationMs: 6000,
   },
 ];
 

@@ -36,9 +36,9 @@ export class Adder {
 
   /** Adds to one or several counters, and tries again what is not known from before. */
   async add(): Promise<void> {
-    const { random } = this.actor;
+    const { random, profile } = this.actor;
     this.renewSession();
-    const counters = random.sample(random.chance(0.75) ? countersOf('ledger') : this.others, 1 + random.below(3));
+    const counters = random.sample(random.chance(0.75) ? countersOf('ledger', profile.counterKinds) : this.others, 1 + random.below(3));
     for (const counter of counters) this.ask(counter);
     await this.actor.retrying(TRIES, () => this.flush());
   }

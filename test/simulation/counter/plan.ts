@@ -1,6 +1,6 @@
 /** The counters of the simulated mesh, and where they are. */
 
-import type { CreateOperation } from '../../../services/kernel/counter/types.ts';
+import type { CounterKind, CreateOperation } from '../../../services/kernel/counter/types.ts';
 import { homeOf } from '../../../services/kernel/counter/placement.ts';
 import { PARTITIONS } from '../world/cluster.ts';
 
@@ -15,7 +15,7 @@ export type Role = 'ledger' | 'bounded' | 'register';
 export interface PlannedCounter {
   readonly name: string;
   readonly role: Role;
-  readonly kind: CreateOperation['kind'];
+  readonly kind: CounterKind;
   readonly bounds: CreateOperation['bounds'];
   readonly opening: bigint;
   readonly shards: number;
@@ -48,7 +48,9 @@ export const COUNTERS: readonly PlannedCounter[] = [
   ...numbered(2, (number) => planned(`level-${number}`, 'register', 'strong')),
 ];
 
-export const countersOf = (role: Role): readonly PlannedCounter[] => COUNTERS.filter((counter) => counter.role === role);
+export function countersOf(role: Role, kinds?: readonly CounterKind[]): readonly PlannedCounter[] {
+  return COUNTERS.filter((counter) => counter.role === role && kinds?.includes(counter.kind) !== false);
+}
 
 export const homeOfCounter = ({ name }: { readonly name: string }): number => homeOf(name, PARTITIONS);
 

@@ -25,8 +25,8 @@ export class CounterReader {
   }
 
   async read(): Promise<void> {
-    const { random } = this.actor;
-    const counter = random.pick(COUNTERS);
+    const { random, profile } = this.actor;
+    const counter = random.pick(COUNTERS.filter(({ kind }) => profile.counterKinds.includes(kind)));
     const readers = Array.from({ length: 1 + random.below(3) }, () => this.readOne(counter, random.chance(0.2) ? 'eventual' : 'linearizable'));
     if (random.chance(0.5)) await Promise.all(readers);
     else await readers[0];

@@ -42,9 +42,9 @@ export class MixedWorker {
 
   /** Adds to one or two counters, as a part of the content. */
   private adds({ id, variant }: Content): Step[] {
-    const { random, history, nowMs } = this.actor;
+    const { random, history, profile, nowMs } = this.actor;
     const steps: Step[] = [];
-    for (const counter of random.sample([...countersOf('ledger'), ...countersOf('bounded')], 1 + random.below(2))) {
+    for (const counter of random.sample([...countersOf('ledger', profile.counterKinds), ...countersOf('bounded')], 1 + random.below(2))) {
       const small = BigInt(1 + random.below(4)) * (random.chance(0.5) ? 1n : -1n);
       const amount = counter.role === 'ledger' ? history.counters.nextAmount(counter.name) : small;
       if (amount === undefined) continue;

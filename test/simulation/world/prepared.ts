@@ -1,6 +1,6 @@
 /** Which branches were prepared from when to when, by what became durable. */
 
-import type { Attempt } from '../../../services/kernel/attempt.ts';
+import { branchKey } from '../../../services/kernel/participant/keys.ts';
 import type { BranchRecord, DoneRecord } from '../../../services/kernel/participant/types.ts';
 import type { AnyTypes } from './commands.ts';
 import type { DurableWrite, Follower } from './durable.ts';
@@ -13,7 +13,6 @@ export interface PreparedBranch {
   /** True times; until: Infinity while it is prepared. */
   readonly fromMs: number;
   untilMs: number;
-  outcome: 'committed' | 'aborted' | undefined;
 }
 
 export class Prepared implements Follower {
@@ -21,16 +20,19 @@ export class Prepared implements Follower {
   readonly branches: PreparedBranch[] = [];
   private readonly open = new Map<string, PreparedBranch>();
 
-  onWritten({ service: { name, kind }, partition, puts, atMs }: DurableWrite): void {
+  onWritten({ service: { name, kind }, partition, removed, puts, atMs }: DurableWrite): void {
     if (kind === 'coordinator') return;
+    const nameOf = (key: string): string => `${name}/${partition}/${key}`;
     for (const { key, decode } of puts) {
-      if (key.startsWith('branch/')) this.onBranch(name, partition, decode() as BranchRecord<AnyTypes['effect']>, atMs);
+      if (key.startsWith('branch/')) this.onBranch(name, partition, nameOf(key), decode() as BranchRecord<AnyTypes['effect']>, atMs);
       else if (key.startsWith('done/')) {
-        for (const { coordinatorPartition, attempt, outcome } of (decode() as DoneRecord).ended) {
-          this.end(keyOf(name, partition, coordinatorPartition, attempt), outcome, atMs);
+        for (const { coordinatorPartition, attempt } of (decode() as DoneRecord).ended) {
+          this.end(nameOf(branchKey(coordinatorPartition, attempt)), atMs);
         }
       }
     }
+    // One that has ended when it may be forgotten at once goes without a word.
+    for (const key of removed) if (key.startsWith('branch/')) this.end(nameOf(key), atMs);
   }
 
   /** Those of a partition that are prepared now. */
@@ -38,25 +40,19 @@ export class Prepared implements Follower {
     for (const branch of this.open.values()) if (branch.service === service && branch.partition === partition) yield branch;
   }
 
-  private onBranch(service: string, partition: number, record: BranchRecord<AnyTypes['effect']>, atMs: number): void {
-    const { transactionId, coordinatorPartition, attempt, effect, heuristic } = record;
-    const key = keyOf(service, partition, coordinatorPartition, attempt);
-    if (effect === undefined || heuristic !== undefined) return this.end(key, undefined, atMs);
-    if (this.open.has(key)) return;
-    const branch: PreparedBranch = { service, partition, transactionId, effect, fromMs: atMs, untilMs: Infinity, outcome: undefined };
+  private onBranch(service: string, partition: number, name: string, record: BranchRecord<AnyTypes['effect']>, atMs: number): void {
+    const { transactionId, effect, heuristic } = record;
+    if (effect === undefined || heuristic !== undefined) return this.end(name, atMs);
+    if (this.open.has(name)) return;
+    const branch: PreparedBranch = { service, partition, transactionId, effect, fromMs: atMs, untilMs: Infinity };
     this.branches.push(branch);
-    this.open.set(key, branch);
+    this.open.set(name, branch);
   }
 
-  private end(key: string, outcome: PreparedBranch['outcome'], atMs: number): void {
-    const branch = this.open.get(key);
+  private end(name: string, atMs: number): void {
+    const branch = this.open.get(name);
     if (branch === undefined) return;
     branch.untilMs = atMs;
-    branch.outcome = outcome;
-    this.open.delete(key);
+    this.open.delete(name);
   }
-}
-
-function keyOf(service: string, partition: number, coordinatorPartition: number, { epoch, counter }: Attempt): string {
-  return `${service}/${partition}/${coordinatorPartition}/${epoch}/${counter}`;
 }

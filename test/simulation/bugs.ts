@@ -6,6 +6,7 @@
 import type { CoordinatorBug } from '../../services/kernel/coordinator/bugs.ts';
 import type { CounterBug } from '../../services/kernel/counter/types.ts';
 import type { ParticipantBug } from '../../services/kernel/participant/bugs.ts';
+import type { QueueBug } from '../../services/kernel/queue/bugs.ts';
 import type { SeatBug } from '../../services/runtime/cluster/seat.ts';
 import type { DriverBug } from '../../services/runtime/partition/term.ts';
 
@@ -15,6 +16,7 @@ export interface Switches {
   /** Of every kind of participant. */
   readonly participant?: ParticipantBug;
   readonly counter?: CounterBug;
+  readonly queue?: QueueBug;
   readonly coordinatorDriver?: DriverBug;
   readonly participantDriver?: DriverBug;
   readonly seat?: SeatBug;
@@ -73,5 +75,9 @@ export const BUGS: readonly Bug[] = [
   bug('token-forgotten', 'a token is forgotten when shards change', 40, { counter: 'token-forgotten-on-move' }, 'shards'),
   bug('escrow-committed-only', 'escrow counts only committed adds', 40, { counter: 'escrow-counts-committed-only' }, 'all kinds'),
   bug('prepared-add-missed', 'a read of a counter misses a prepared add', 40, { counter: 'read-misses-prepared-add' }, 'all kinds'),
+  bug('staged-touched', 'a deadline, limit or seek touches a staged message', 40, { queue: 'staged-message-touched' }, 'queues'),
+  bug('double-acknowledgement', 'two handlers acknowledge one message in two transactions', 40, { queue: 'double-ack' }, 'queues'),
+  bug('publish-overtakes', 'a direct publish overtakes a prepared one of the same ordering key', 40, { queue: 'publish-overtakes' }, 'queues'),
+  bug('delayed-lost', 'the wake-up of a delayed message is lost at failover', 40, { queue: 'delayed-lost' }, 'queues'),
   bug('expired-executed', 'an expired id is executed again after a clock jump', 20, { coordinator: 'expired-id-executed' }, 'late copies'),
 ];

@@ -1,6 +1,7 @@
 /** What clients did and were told, with true times, and what became durable. All that checkers see. */
 
 import { CounterHistory } from './counter/history.ts';
+import { QueueHistory, type PublishedMessage } from './queue/history.ts';
 import { nameOf, type Place } from './keys/places.ts';
 
 export type Settled = 'committed' | 'aborted';
@@ -24,6 +25,7 @@ export interface Content {
   readonly startMs: number;
   readonly writes: Write[];
   readonly reads: ValidatedRead[];
+  readonly publishes: PublishedMessage[];
 }
 
 /** An outcome as a client heard it; the variant where the question names the content. */
@@ -55,6 +57,7 @@ export const keyOf = (id: string, variant: number): string => `${id}#${variant}`
 
 export class History {
   readonly counters = new CounterHistory();
+  readonly queue = new QueueHistory();
   readonly contents = new Map<string, Content>();
   readonly told: Told[] = [];
   readonly reads: SingleRead[] = [];

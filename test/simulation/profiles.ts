@@ -11,7 +11,7 @@ import type { Random } from './world/random.ts';
 import type { StoreFaults } from './world/faulty-store.ts';
 
 /** Names of {@link Workload}'s kinds of work. */
-export type Work = KeyWork | 'sale' | 'tally' | 'reshard' | 'add' | 'count' | 'set' | 'move' | 'exchange';
+export type Work = KeyWork | 'sale' | 'tally' | 'reshard' | 'add' | 'count' | 'set' | 'move' | 'exchange' | 'order' | 'handle' | 'publish' | 'consume' | 'administer';
 
 /** Mean time between two faults of a kind, milliseconds; absent: never. */
 export interface Accidents {
@@ -34,6 +34,13 @@ export interface Profile {
   readonly work: Partial<Record<Work, number>>;
   /** Kinds of counters that are used. */
   readonly counterKinds: readonly CounterKind[];
+  /** Subscriptions that are used; absent: all. */
+  readonly subscriptions?: readonly string[];
+  /** How often a message is delayed, and for how long at most, milliseconds. */
+  readonly delayed: number;
+  readonly delayMs: number;
+  /** How often a message is handled so late that its deadline may pass. */
+  readonly lateHandling: number;
   /** How many registers are used. */
   readonly registers: number;
   /** Typical pause between two pieces of work of a client, and within an interactive one, milliseconds. */
@@ -69,6 +76,9 @@ const MIXED: Profile = {
   shape: 'keys',
   clients: 5,
   work: { write: 3, cross: 2, transfer: 3, audit: 1, look: 4, local: 2, interactive: 2 },
+  delayed: 0.2,
+  delayMs: 2500,
+  lateHandling: 0.4,
   counterKinds: ['strong', 'sharded', 'queued', 'replicated'],
   registers: 4,
   thinkMs: 60,
@@ -97,7 +107,7 @@ const ALL_KINDS: Profile = {
   ...MIXED,
   name: 'all kinds',
   shape: 'all kinds',
-  work: { sale: 4, tally: 2, reshard: 1, add: 8, count: 8, set: 2, move: 2, exchange: 1 },
+  work: { sale: 2, tally: 1, reshard: 1, add: 4, count: 4, set: 1, move: 2, exchange: 1, order: 4, handle: 8, publish: 8, consume: 12, administer: 1 },
   thinkMs: 40,
   otherContent: 0,
   lateCopyMs: 3000,
@@ -217,6 +227,16 @@ export const PROFILES: readonly Profile[] = [
   {
     ...ALL_KINDS,
     name: 'all kinds',
+  },
+  {
+    ...ALL_KINDS,
+    name: 'counters',
+    work: { sale: 4, tally: 2, reshard: 1, add: 8, count: 8, set: 2, move: 2, exchange: 1 },
+  },
+  {
+    ...ALL_KINDS,
+    name: 'queues',
+    work: { order: 4, handle: 8, publish: 8, consume: 14, administer: 1 },
   },
   {
     ...ALL_KINDS,

@@ -20,7 +20,7 @@ class Story {
   /** A client asks for it. */
   begin(id: string, startMs: number, writes: readonly (typeof A | typeof B)[], reads: Content['reads'] = [], variant = 0): this {
     const value = encodeValue(keyOf(id, variant), undefined);
-    const content = { id, variant, kind: 'execute' as const, startMs, writes: writes.map((place): Write => ({ place, value })), reads: [...reads] };
+    const content = { id, variant, kind: 'execute' as const, startMs, writes: writes.map((place): Write => ({ place, value })), reads: [...reads], publishes: [] };
     this.history.contents.set(keyOf(id, variant), content);
     return this;
   }

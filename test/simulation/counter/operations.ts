@@ -1,7 +1,7 @@
 /** What transactions do with counters. */
 
 import type { CounterOperation } from '../../../services/kernel/counter/types.ts';
-import type { Step } from '../work/transactions.ts';
+import type { Step } from '../work/step.ts';
 import { PARTITIONS } from '../world/cluster.ts';
 import { opaqueOf } from '../world/opaque.ts';
 import { COUNTER, homeOfCounter } from './plan.ts';

@@ -4,7 +4,7 @@
  */
 
 import type { CounterEffect, CounterRecord } from '../../../services/kernel/counter/types.ts';
-import type { DurableWrite, Follower } from '../world/durable.ts';
+import type { DurableWrite, Follower } from '../world/follower.ts';
 import type { Prepared } from '../world/prepared.ts';
 import { COUNTER, countersOf } from './plan.ts';
 

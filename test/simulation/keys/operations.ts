@@ -3,7 +3,7 @@
 import { CheckOperation, PutOperation, type Precondition } from '../../../services/gen/txmesh/keyvalue/v1/keyvalue.ts';
 import type { BranchId } from '../../../services/kernel/messages.ts';
 import { textCodec } from '../../../services/participant/codec-keyvalue.ts';
-import type { Step } from '../work/transactions.ts';
+import type { Step } from '../work/step.ts';
 import type { Answer, Build } from '../world/commands.ts';
 import type { Place } from './places.ts';
 

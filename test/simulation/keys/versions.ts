@@ -3,7 +3,7 @@
 import type { ChangeRecord, KeyRecord, VersionRecord } from '../../../services/kernel/keyvalue/types.ts';
 import { textCodec } from '../../../services/participant/codec-keyvalue.ts';
 import type { History } from '../history.ts';
-import type { DurableWrite, Follower, PutRecord } from '../world/durable.ts';
+import type { DurableWrite, Follower, PutRecord } from '../world/follower.ts';
 import { COLLECTION } from './operations.ts';
 
 interface Found {

@@ -6,7 +6,8 @@
 import type { Attempt } from '../../../services/kernel/attempt.ts';
 import { decodeValue, encodeValue, keyOf, nameOf, type Content } from '../history.ts';
 import { CALL_TIMEOUT_MS, READ_TIMEOUT_MS, type Actor } from '../work/actor.ts';
-import { branchOf, type Step, type Transactions } from '../work/transactions.ts';
+import type { Step } from '../work/step.ts';
+import { branchOf, type Transactions } from '../work/transactions.ts';
 import { check, put, readOf, seenIn, type Seen } from './operations.ts';
 import { OPENING, type Place } from './places.ts';
 
@@ -150,6 +151,7 @@ export class KeyWorker {
       startMs: this.actor.nowMs,
       writes: writes.map(({ place, balance }) => ({ place, value: encodeValue(writer, balance) })),
       reads: [...reads],
+      publishes: [],
     });
   }
 

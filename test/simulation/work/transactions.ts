@@ -1,24 +1,13 @@
 /** Transactions of every form, whatever they do at which participants; retries, late copies, aborts by id. */
 
 import type { Attempt } from '../../../services/kernel/attempt.ts';
-import type { BranchId, OpaqueOperation } from '../../../services/kernel/messages.ts';
+import type { BranchId } from '../../../services/kernel/messages.ts';
 import { COORDINATOR } from '../../../services/runtime/cluster/view.ts';
 import { keyOf, nameOf, type Content } from '../history.ts';
 import { coordinatorPartition } from '../world/cluster.ts';
 import type { Answer, AnyTypes, Build } from '../world/commands.ts';
 import { CALL_TIMEOUT_MS, COMMIT_TIMEOUT_MS, type Actor } from './actor.ts';
-
-/** A partition of a participant. */
-export interface Target {
-  readonly participant: string;
-  readonly partition: number;
-}
-
-/** One operation of a transaction, as the coordinator carries it. */
-export interface Step extends Target {
-  readonly readOnly: boolean;
-  readonly operation: OpaqueOperation;
-}
+import type { Step, Target } from './step.ts';
 
 const SETTLE_TRIES = 40;
 
@@ -131,6 +120,15 @@ export class Transactions {
   }
 
   // Interactive
+
+  /** Begins, has every participant take its work, and commits after `pause`. */
+  async interactive(id: string, steps: readonly Step[], pause: () => Promise<void>): Promise<boolean> {
+    const attempt = await this.beginInteractive(id);
+    if (attempt === undefined) return false;
+    for (const step of steps) if (!(await this.work(id, attempt, step))) return this.abandon(id);
+    await pause();
+    return this.commit(id, attempt);
+  }
 
   /** The attempt that work is to be sent under; undefined if there is none to be had. */
   async beginInteractive(id: string): Promise<Attempt | undefined> {

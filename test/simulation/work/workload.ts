@@ -3,6 +3,9 @@
 import { Adder } from '../counter/adder.ts';
 import { Mover } from '../counter/mover.ts';
 import { CounterReader } from '../counter/reader.ts';
+import { Administrator } from '../queue/administrator.ts';
+import { Consumer } from '../queue/consumer.ts';
+import { Producer } from '../queue/producer.ts';
 import { KeyWorker } from '../keys/work.ts';
 import type { Work } from '../profiles.ts';
 import { Actor, type ActorOptions } from './actor.ts';
@@ -14,13 +17,17 @@ export class Workload {
   private readonly transactions: Transactions;
   private readonly adder: Adder;
   private readonly mover: Mover;
+  private readonly producer: Producer;
   private readonly works: Readonly<Record<Work, () => Promise<void>>>;
 
   constructor(options: ActorOptions) {
     this.actor = new Actor(options);
     const transactions = new Transactions(this.actor);
+    const producer = (this.producer = new Producer(this.actor));
+    const consumer = new Consumer(this.actor);
+    const administrator = new Administrator(this.actor, transactions);
     const keys = new KeyWorker(this.actor, transactions);
-    const mixed = new MixedWorker(this.actor, transactions);
+    const mixed = new MixedWorker(this.actor, transactions, producer, consumer);
     const counters = new CounterReader(this.actor, transactions);
     const mover = (this.mover = new Mover(this.actor));
     this.transactions = transactions;
@@ -42,6 +49,11 @@ export class Workload {
       set: () => counters.set(),
       move: async () => void (await mover.move()),
       exchange: () => mover.exchange(),
+      order: () => mixed.order(),
+      handle: () => mixed.handle(),
+      publish: () => producer.publish(),
+      consume: () => consumer.consume(),
+      administer: () => administrator.administer(),
     };
   }
 
@@ -61,6 +73,7 @@ export class Workload {
   /** When the faults have ended: goes on until it knows what became of everything. */
   async settle(): Promise<void> {
     await this.adder.settle();
+    await this.producer.settle();
     await this.transactions.settleAll();
     while ((await this.mover.move()) > 0) await this.actor.sleep(SETTLE_MS);
   }

@@ -8,12 +8,14 @@ import type { RecordCodec } from '../../../services/runtime/partition/term.ts';
 import { only } from '../bugs.ts';
 import { COUNTER_KIND } from '../counter/kind.ts';
 import { KEY_VALUE } from '../keys/kind.ts';
+import { QUEUE_KIND } from '../queue/kind.ts';
 import type { AnyKernel, AnyRecord, AnyTypes } from './commands.ts';
 import type { KernelSettings, SimulatedKind } from './kind.ts';
 
 const KINDS: Readonly<Record<string, SimulatedKind>> = {
   'key-value': KEY_VALUE,
   counter: COUNTER_KIND,
+  queue: QUEUE_KIND,
 };
 
 export function createKernel({ kind }: Service, settings: KernelSettings): AnyKernel {

@@ -3,7 +3,7 @@
 import { branchKey } from '../../../services/kernel/participant/keys.ts';
 import type { BranchRecord, DoneRecord } from '../../../services/kernel/participant/types.ts';
 import type { AnyTypes } from './commands.ts';
-import type { DurableWrite, Follower } from './durable.ts';
+import type { DurableWrite, Follower } from './follower.ts';
 
 export interface PreparedBranch {
   readonly service: string;

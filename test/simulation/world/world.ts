@@ -19,6 +19,9 @@ import { History } from '../history.ts';
 import { Places } from '../keys/places.ts';
 import { Versions } from '../keys/versions.ts';
 import { profileOf, type Profile } from '../profiles.ts';
+import { drain } from '../queue/rest.ts';
+import { queueCreations } from '../queue/setup.ts';
+import { StoredMessages } from '../queue/stored.ts';
 import { Workload } from '../work/workload.ts';
 import { AccidentPlan, REPLICAS, type Victims } from './accidents.ts';
 import { Client, type ClientWorld } from './client.ts';
@@ -105,8 +108,9 @@ class World implements ClientWorld, Victims {
     this.kernels = { retentionMs, cacheBytes, historyLimit: this.random.pick([0, 20]), switches };
     this.network = new Network(scheduler, this.random, this.profile.network);
     const prepared = new Prepared();
+    this.history.queue.prepared = prepared.branches;
     this.bounds = new StoredBounds(prepared);
-    this.durable = new Durable(this.services, [new Versions(this.history), prepared, this.bounds], (what) => this.count(what));
+    this.durable = new Durable(this.services, [new Versions(this.history), prepared, this.bounds, new StoredMessages(this.history.queue)], (what) => this.count(what));
     this.engine = this.recorded(new MemoryStore({
       nowMs: () => EPOCH_MS + scheduler.nowMs,
       monotonicMs: () => scheduler.nowMs,
@@ -160,7 +164,7 @@ class World implements ClientWorld, Victims {
     const { scheduler } = this;
     await scheduler.runUntil(START_MS);
     if (this.profile.shape === 'keys') return;
-    await setUp(counterCreations(), this.ask, (forMs) => scheduler.runUntil(scheduler.nowMs + forMs));
+    await setUp([...queueCreations(), ...counterCreations()], this.ask, this.pass);
   }
 
   private workloads(): Workload[] {
@@ -192,9 +196,17 @@ class World implements ClientWorld, Victims {
     }
     this.check(unrest);
     this.check(await readEverything(this.places, this.ask, this.history, () => scheduler.nowMs));
+    if (profile.shape !== 'keys') {
+      const { drained, problems } = await drain(this.ask, this.pass);
+      this.history.queue.drained.push(...drained);
+      this.check(problems);
+    }
     if (profile.shape !== 'keys') this.check(await readCounters(this.ask, this.history, () => scheduler.nowMs));
     this.check(checkAtRest(this.history, this.places));
   }
+
+  /** Lets the mesh go on for a while. */
+  private readonly pass = (forMs: number): Promise<void> => this.scheduler.runUntil(this.scheduler.nowMs + forMs);
 
   /** Lets the mesh go on until the work is done. */
   private async waitFor(work: Promise<void>): Promise<void> {

@@ -1,0 +1,38 @@
+/** The queue service's kernel as the services build it, with settings that suit a small world. */
+
+import { deserialize, serialize } from 'node:v8';
+import { ParticipantKernel } from '../../../services/kernel/participant/kernel.ts';
+import { QueueResource } from '../../../services/kernel/queue/resource.ts';
+import type { QueueTypes } from '../../../services/kernel/queue/types.ts';
+import { only } from '../bugs.ts';
+import { PARTITIONS } from '../world/cluster.ts';
+import type { AnyRecord } from '../world/commands.ts';
+import { participantSettings, type SimulatedKind } from '../world/kind.ts';
+import { operationIn } from '../world/opaque.ts';
+import { PORT } from './messages.ts';
+
+const MEMORY_BYTES = 1_000_000;
+const KEY_WAIT_MS = 600;
+
+export const QUEUE_KIND: SimulatedKind = {
+  createKernel(settings) {
+    const { participant, partition, cacheBytes, retentionMs, switches } = settings;
+    return new ParticipantKernel<QueueTypes>({
+      settings: participantSettings(settings),
+      resource: new QueueResource({
+        participant,
+        partition,
+        partitions: PARTITIONS,
+        messages: PORT,
+        cacheBytes,
+        memoryBytes: MEMORY_BYTES,
+        sessionRetentionMs: retentionMs,
+        keyWaitMs: KEY_WAIT_MS,
+        bugs: only(switches.queue),
+      }),
+      bugs: only(switches.participant),
+    });
+  },
+  codec: { encode: (record) => serialize(record), decode: (_, bytes) => deserialize(bytes) as AnyRecord },
+  decodeOperations: (operations) => operations.map(operationIn),
+};

@@ -4,14 +4,15 @@
  */
 
 import type { CounterKind } from '../../services/kernel/counter/types.ts';
-import type { KeyWork } from './keys/work.ts';
 import type { Shape } from './world/cluster.ts';
 import type { NetworkFaults } from './world/network.ts';
 import type { Random } from './world/random.ts';
 import type { StoreFaults } from './world/faulty-store.ts';
 
 /** Names of {@link Workload}'s kinds of work. */
-export type Work = KeyWork | 'sale' | 'tally' | 'reshard' | 'add' | 'count' | 'set' | 'move' | 'exchange' | 'order' | 'handle' | 'publish' | 'consume' | 'administer';
+export type Work =
+  | 'write' | 'cross' | 'transfer' | 'audit' | 'look' | 'local' | 'interactive' | 'force'
+  | 'sale' | 'tally' | 'reshard' | 'add' | 'count' | 'set' | 'move' | 'exchange' | 'order' | 'handle' | 'publish' | 'consume' | 'administer';
 
 /** Mean time between two faults of a kind, milliseconds; absent: never. */
 export interface Accidents {

@@ -5,6 +5,7 @@ import type { History } from '../history.ts';
 import { checkBalances } from '../keys/balances.ts';
 import { checkReads } from '../keys/linearizable.ts';
 import { nameOf, OPENING, type Places } from '../keys/places.ts';
+import { checkQueues } from '../queue/checkers/checks.ts';
 import { checkAtomicity, checkOneOutcome } from './outcomes.ts';
 import { checkSerializable } from './serializable.ts';
 
@@ -22,5 +23,6 @@ export function checkAtRest(history: History, { accounts }: Places): string[] {
     ...checkSerializable(history),
     ...checkBalances(history, accounts.map(nameOf), OPENING),
     ...checkCounters(history),
+    ...checkQueues(history),
   ];
 }

@@ -11,8 +11,6 @@ import { branchOf, type Transactions } from '../work/transactions.ts';
 import { check, put, readOf, seenIn, type Seen } from './operations.ts';
 import { OPENING, type Place } from './places.ts';
 
-export type KeyWork = 'write' | 'cross' | 'transfer' | 'audit' | 'look' | 'local' | 'interactive' | 'force';
-
 export class KeyWorker {
   private readonly actor: Actor;
   private readonly transactions: Transactions;

@@ -40,8 +40,7 @@ export class Consumer {
   /** @param waitMs how long to wait for a first one */
   async pull(subscription: PlannedSubscription, partition: number, maxMessages: number, waitMs: number): Promise<Held[]> {
     const { actor } = this;
-    const pull = actor.history.queue.nextPull();
-    const onLeave = (reply: AnyReply, leaving: Leaving): void => this.note(reply, leaving, subscription, partition, pull);
+    const onLeave = (reply: AnyReply, leaving: Leaving): void => this.note(reply, leaving, subscription, partition, maxMessages);
     const answer = await actor.call(QUEUE, partition, (nowMs, origin) => ({
       type: 'request',
       origin,
@@ -53,32 +52,25 @@ export class Consumer {
         ackDeadlineMs: 0,
         untilMs: waitMs === 0 ? 0 : nowMs + waitMs,
       },
-    }), CALL_TIMEOUT_MS + waitMs, onLeave);
+    }), CALL_TIMEOUT_MS + waitMs, { onLeave });
     if (answer.type === 'failure') actor.count(`failure ${answer.failure.reason}`);
     if (answer.type !== 'response' || answer.response.type !== 'delivered') return [];
     const { messages, incarnation } = answer.response;
     return messages.map((message) => ({ subscription, partition, tag: tagOf(message, incarnation), payload: payloadOf(message.encoded) }));
   }
 
-  private note(reply: AnyReply, leaving: Leaving, subscription: PlannedSubscription, partition: number, pull: number): void {
+  private note(reply: AnyReply, leaving: Leaving, { name, ackDeadlineMs }: PlannedSubscription, partition: number, room: number): void {
     if (reply.type !== 'response' || reply.response.type !== 'delivered') return;
-    for (const { position, generation, attempt, publishMs, encoded } of reply.response.messages) {
+    const { actor } = this;
+    const { pulls, delivered } = actor.history.queue;
+    const { messages } = reply.response;
+    pulls.push({ subscription: name, partition, room, got: messages.length, ...leaving });
+    for (const { position, generation, attempt, publishMs, encoded } of messages) {
       const payload = payloadOf(encoded);
-      this.actor.count(`delivered ${subscription.name}`);
-      if (attempt > 1) this.actor.count('delivered again');
-      this.actor.say(`gets ${subscription.name}/${partition} ${position} (${payload}), attempt ${attempt}`);
-      this.actor.history.queue.delivered.push({
-        subscription: subscription.name,
-        partition,
-        generation,
-        position,
-        payload,
-        attempt,
-        publishMs,
-        deadlineMs: subscription.ackDeadlineMs,
-        pull,
-        ...leaving,
-      });
+      actor.count(`delivered ${name}`);
+      if (attempt > 1) actor.count('delivered again');
+      actor.say(`gets ${name}/${partition} ${position} (${payload}), attempt ${attempt}`);
+      delivered.push({ subscription: name, partition, generation, position, payload, attempt, publishMs, deadlineMs: ackDeadlineMs, ...leaving });
     }
   }
 

@@ -53,8 +53,6 @@ export interface DeliveredMessage extends Delivery, Leaving {
   readonly publishMs: number;
   /** How long the consumer has, milliseconds. */
   readonly deadlineMs: number;
-  /** Numbers the pulls. */
-  readonly pull: number;
 }
 
 /** Somebody settles or extends one delivery, outside of transactions. */
@@ -76,14 +74,13 @@ export interface StagedAcknowledgement extends Delivery {
   readonly startMs: number;
 }
 
-/** A pull that waited when a batch gave out messages, and what it got. */
-export interface ServedPull {
+/** A pull that was answered. */
+export interface AnsweredPull extends Leaving {
   readonly subscription: string;
   readonly partition: number;
+  /** How many messages it had room for, and got. */
   readonly room: number;
   readonly got: number;
-  readonly leftMs: number;
-  readonly epoch: number;
 }
 
 /** An administrator moved a subscription, or emptied a topic. */
@@ -103,7 +100,9 @@ export class QueueHistory {
   readonly delivered: DeliveredMessage[] = [];
   readonly settlements: Settlement[] = [];
   readonly staged: StagedAcknowledgement[] = [];
-  readonly served: ServedPull[] = [];
+  readonly pulls: AnsweredPull[] = [];
+  /** When which machine's wall clock was set. */
+  readonly jumps: { readonly machine: string; readonly atMs: number }[] = [];
   readonly administrations: Administration[] = [];
   /** Every message that was ever stored, in that order. */
   readonly stored: StoredMessage[] = [];
@@ -113,12 +112,6 @@ export class QueueHistory {
   prepared: readonly PreparedBranch[] = [];
   /** What was still to be had when everything had come to rest. */
   readonly drained: Drained[] = [];
-  private pulls = 0;
-
-  nextPull(): number {
-    return ++this.pulls;
-  }
-
   storedIn(topic: string): StoredMessage[] {
     return this.stored.filter((message) => message.topic === topic);
   }

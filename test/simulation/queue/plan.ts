@@ -65,7 +65,7 @@ export const SUBSCRIPTIONS: readonly PlannedSubscription[] = [
   subscription('ranked', 'orders', { mode: 'priority' }),
   subscription('once', 'orders', { exactlyOnce: true, ackDeadlineMs: 500 }),
   subscription('replayed', 'orders', { handled: true, sought: true }),
-  subscription('fragile', 'orders', { deadLetter: { topic: 'dead', maxDeliveryAttempts: 2 }, minimumBackoffMs: 50, maximumBackoffMs: 200 }),
+  subscription('fragile', 'orders', { handled: true, deadLetter: { topic: 'dead', maxDeliveryAttempts: 2 }, minimumBackoffMs: 50, maximumBackoffMs: 200 }),
   subscription('even', 'orders', { filter: 'attributes.parity = "even"' }),
   subscription('collected', 'results', { mode: 'sequential' }),
   subscription('buried', 'dead'),

@@ -1,6 +1,6 @@
 /** A client at work: what every kind of work uses. */
 
-import type { Client, OnLeave } from '../world/client.ts';
+import type { Client, CallOptions } from '../world/client.ts';
 import type { Answer, Build } from '../world/commands.ts';
 import type { History } from '../history.ts';
 import type { Places } from '../keys/places.ts';
@@ -63,8 +63,8 @@ export class Actor {
   }
 
   /** @param timeoutMs for a client of ordinary patience */
-  call(service: string, partition: number, build: Build, timeoutMs: number, onLeave?: OnLeave): Promise<Answer> {
-    return this.client.call(service, partition, build, timeoutMs * this.profile.patience, onLeave);
+  call(service: string, partition: number, build: Build, timeoutMs: number, options?: CallOptions): Promise<Answer> {
+    return this.client.call(service, partition, build, timeoutMs * this.profile.patience, options);
   }
 
   /** Until `once` says that it is done, at most so often. */

@@ -157,7 +157,7 @@ export class Transactions {
       operations,
       deadlineMs: nowMs + CALL_TIMEOUT_MS,
     });
-    const answer = await actor.call(participant, partition, build, CALL_TIMEOUT_MS);
+    const answer = await actor.call(participant, partition, build, CALL_TIMEOUT_MS, { single: true });
     return answer.type === 'done';
   }
 

@@ -24,6 +24,7 @@ export interface Victims {
   revive(address: string): void;
   /** Lets it go in good order. */
   drain(address: string): void;
+  jumped(machine: Machine): void;
   count(what: string): void;
   say(text: string): void;
 }
@@ -102,5 +103,6 @@ export class AccidentPlan {
     const byMs = random.chance(0.7) ? random.between(0, profile.jumpMs) : -random.between(0, Math.min(profile.jumpMs, 3000));
     this.victims.say(`${machine.name}: its wall clock jumps by ${Math.round(byMs)} ms`);
     machine.jump(byMs);
+    this.victims.jumped(machine);
   }
 }

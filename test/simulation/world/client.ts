@@ -22,7 +22,12 @@ export interface ClientWorld {
   leader(service: string, partition: number): Node | undefined;
 }
 
-export type OnLeave = (reply: AnyReply, leaving: Leaving) => void;
+export interface CallOptions {
+  /** Hears of every answer as it is let out, also of one that is lost then. */
+  onLeave?(reply: AnyReply, leaving: Leaving): void;
+  /** The request is not idempotent: the network makes no copies of it. */
+  readonly single?: boolean;
+}
 
 /** Wherever the client's own knowledge of leaders may stand. */
 const ROUTES = { leader: 6, anybody: 2, before: 3 };
@@ -65,17 +70,16 @@ export class Client {
 
   /**
    * Sends a request and waits for its answer, or until the timeout.
-   * @param onLeave hears of every answer as it is let out, also of one that is lost then
    */
-  call(service: string, partition: number, build: Build, timeoutMs: number, onLeave?: OnLeave): Promise<Answer> {
+  call(service: string, partition: number, build: Build, timeoutMs: number, options: CallOptions = {}): Promise<Answer> {
     const { scheduler } = this.world;
     return new Promise((resolve) => {
-      this.send(service, partition, build, resolve, onLeave);
+      this.send(service, partition, build, resolve, options);
       scheduler.after(timeoutMs, () => resolve({ type: 'unanswered' }));
     });
   }
 
-  private send(service: string, partition: number, build: Build, resolve: (answer: Answer) => void, onLeave?: OnLeave): void {
+  private send(service: string, partition: number, build: Build, resolve: (answer: Answer) => void, { onLeave, single = false }: CallOptions): void {
     const { network } = this.world;
     const node = this.route(service, partition);
     if (node === undefined) return;
@@ -89,8 +93,8 @@ export class Client {
         },
         onFailure: (failure: Failure): void => back({ type: 'failure', failure }),
       };
-      node.receive(service, partition, build, caller);
-    });
+      node.receive(service, partition, build, caller, single);
+    }, single);
   }
 
   private route(service: string, partition: number): Node | undefined {

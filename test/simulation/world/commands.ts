@@ -43,11 +43,12 @@ export interface Leaving {
   readonly machine: string;
   /** Of the term that answers. */
   readonly epoch: number;
-  /** True time at which the batch that it belongs to was begun, and at which it left. */
+  /** True times: when the batch was begun that took the request, and the one that answers it; when that left. */
+  readonly steppedMs: number;
   readonly gatheredMs: number;
   readonly leftMs: number;
-  /** By the replica's wall clock. */
-  readonly wallMs: number;
+  /** Wall time that the batch which answers went by. */
+  readonly nowMs: number;
 }
 
 /** Whoever asks, by way of the replica that leads. */

@@ -36,10 +36,13 @@ export class Network {
     this.cut.delete(machine);
   }
 
-  /** Perhaps `receive` runs at `to`, perhaps twice. */
-  send(from: Machine, to: Machine, receive: () => void): void {
+  /**
+   * Perhaps `receive` runs at `to`, perhaps twice.
+   * @param single not twice: for what a client sends once only
+   */
+  send(from: Machine, to: Machine, receive: () => void, single = false): void {
     const { random, faults } = this;
-    const copies = random.chance(faults.loss) ? 0 : random.chance(faults.duplicate) ? 2 : 1;
+    const copies = random.chance(faults.loss) ? 0 : random.chance(faults.duplicate) && !single ? 2 : 1;
     for (let copy = 0; copy < copies; copy++) {
       const late = random.chance(copy === 0 ? faults.straggler : Math.max(faults.straggler, 0.3));
       const delayMs = late ? random.between(0, faults.straggleMs) : random.between(0.2, 2) * faults.delayMs;

@@ -56,6 +56,13 @@ const JOIN_RETRY_MS = 200;
 /** How often marks are told again. */
 const HEARTBEAT_MS = 700;
 
+/** The batch of a term that is under way, or was last. */
+interface BatchTimes {
+  readonly gatheredMs: number;
+  readonly nowMs: number;
+  open: boolean;
+}
+
 export class Node {
   readonly options: NodeOptions;
   readonly view: ClusterView;
@@ -63,9 +70,9 @@ export class Node {
   /** The last mark of each coordinator partition that was led here, by partition. */
   private readonly marks = new Map<number, { readonly mark: Mark; readonly term: AnyTerm }>();
 
-  /** When the batch of a term was begun that is under way, or was last; and the terms that have one under way. */
-  private readonly gatheredMs = new WeakMap<AnyTerm, number>();
-  private readonly gathering = new WeakSet<AnyTerm>();
+  private readonly batches = new WeakMap<AnyTerm, BatchTimes>();
+  /** When the batch was begun that took a request, by whom it answers. */
+  private readonly stepped = new WeakMap<object, number>();
 
   constructor(options: NodeOptions) {
     this.options = options;
@@ -109,7 +116,7 @@ export class Node {
   }
 
   /** A client's request arrives; it is forwarded at most once. What is left of its time goes with it. */
-  receive(service: string, partition: number, build: Build, caller: Caller, forwarded = false): void {
+  receive(service: string, partition: number, build: Build, caller: Caller, single: boolean, forwarded = false): void {
     const { machine, network, at } = this.options;
     const term = this.term(service, partition);
     if (term !== undefined) {
@@ -119,21 +126,16 @@ export class Node {
     const leader = this.view.leader(service, partition);
     const next = leader === undefined ? undefined : at(leader.address);
     if (forwarded || next === undefined || next === this) caller.onFailure(NO_LEADER);
-    else network.send(machine, next.options.machine, () => next.receive(service, partition, build, caller, true));
+    else network.send(machine, next.options.machine, () => next.receive(service, partition, build, caller, single, true), single);
   }
 
   private submit(term: AnyTerm, build: Build, caller: Caller): void {
     const { machine, scheduler } = this.options;
     const requester: Requester<AnyReply> = {
       onReply: (reply) => {
-        const leftMs = scheduler.nowMs;
-        caller.onReply(reply, {
-          machine: machine.name,
-          epoch: term.epoch,
-          gatheredMs: this.gatheredMs.get(term) ?? leftMs,
-          leftMs,
-          wallMs: machine.clock.nowMs(),
-        });
+        const { gatheredMs, nowMs } = this.batches.get(term)!;
+        const steppedMs = this.stepped.get(requester) ?? gatheredMs;
+        caller.onReply(reply, { machine: machine.name, epoch: term.epoch, steppedMs, gatheredMs, leftMs: scheduler.nowMs, nowMs });
       },
       onFailure: (failure) => caller.onFailure(failure),
     };
@@ -161,13 +163,15 @@ export class Node {
         onEnd(reason);
       },
       observer: {
-        stepped: () => {
-          if (!this.gathering.has(term)) this.gatheredMs.set(term, scheduler.nowMs);
-          this.gathering.add(term);
+        stepped: (command) => {
+          const batch = this.batches.get(term);
+          if (batch?.open !== true) this.batches.set(term, { gatheredMs: scheduler.nowMs, nowMs: machine.clock.nowMs(), open: true });
+          if ('origin' in command && typeof command.origin === 'object') this.stepped.set(command.origin!, scheduler.nowMs);
           return undefined;
         },
         through: (_, report) => {
-          this.gathering.delete(term);
+          const batch = this.batches.get(term);
+          if (batch !== undefined) batch.open = false;
           if (report !== undefined) events.onBatch(service, partition, tenure.epoch, kernel);
         },
       },

@@ -308,6 +308,10 @@ class World implements ClientWorld, Victims {
     this.guard(node.drain().then(left));
   }
 
+  jumped({ name }: Machine): void {
+    this.history.queue.jumps.push({ machine: name, atMs: this.scheduler.nowMs });
+  }
+
   // Observation
 
   private onBatch(service: Service, partition: number, epoch: number, kernel: AnyKernel): void {

@@ -29,7 +29,7 @@ export class Facts {
     for (const settlement of history.queue.settlements) {
       if (settlement.type !== 'acknowledge') continue;
       const state = settlement.state === 'asked' ? 'maybe' : settlement.state;
-      this.add({ ...settlement, state, writer: undefined });
+      this.add({ ...settlement, state, endMs: state === 'done' ? settlement.endMs : Infinity, writer: undefined });
     }
     for (const staged of history.queue.staged) {
       const { state, endMs } = this.outcomeOf(staged.writer);

@@ -86,6 +86,8 @@ async function serve(
       advertise: settings.advertise,
       coordinator: settings.coordinator === 'true',
       participants: settings.participants,
+      counters: settings.counters,
+      counterPeers: settings.counterPeers,
       partitions: settings.partitions,
       defaultPartitions: DEFAULT_PARTITIONS[settings.store],
       leaseTtlMs: settings.lease,

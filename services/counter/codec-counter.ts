@@ -48,7 +48,7 @@ export const counterEffects: EffectCodec<CounterEffect> = {
 export function counterToMessage(record: CounterStored): RecordMessage {
   switch (record.type) {
     case 'counter':
-      return { $case: 'counter', value: toCounter(record) };
+      return { $case: 'counter', value: toRecord(record) };
     case 'event':
       return { $case: 'counterEvent', value: { timeMs: record.timeMs, adds: record.adds.map((adds): CounterEventAdds => ({ ...adds })) } };
     case 'moving':
@@ -61,7 +61,7 @@ export function counterToMessage(record: CounterStored): RecordMessage {
 export function counterFromMessage(message: ParticipantRecord['record']): CounterStored | undefined {
   switch (message?.$case) {
     case 'counter':
-      return fromCounter(message.value);
+      return fromRecord(message.value);
     case 'counterEvent':
       return { type: 'event', timeMs: message.value.timeMs, adds: message.value.adds satisfies QueuedAdds[] };
     case 'counterMoving':
@@ -73,7 +73,7 @@ export function counterFromMessage(message: ParticipantRecord['record']): Counte
   }
 }
 
-function toCounter({ kind, bounds, slots, components, rates, ...rest }: CounterRecord): CounterMessage {
+export function toRecord({ kind, bounds, slots, components, rates, ...rest }: CounterRecord): CounterMessage {
   const { id, createMs, value, shards, previousShards } = rest;
   return {
     kind: KINDS[kind],
@@ -91,7 +91,7 @@ function toCounter({ kind, bounds, slots, components, rates, ...rest }: CounterR
   };
 }
 
-function fromCounter(message: CounterMessage): CounterRecord {
+export function fromRecord(message: CounterMessage): CounterRecord {
   const { id, createMs, minimum, maximum, value, shards, previousShards, components, seconds, minutes, hours } = message;
   return {
     type: 'counter',

@@ -19,6 +19,8 @@ import { homeOf, partitionOfReplica, slotOf } from './placement.ts';
 import { scopeOf } from './slots.ts';
 import type { AddOutcome, AddsRequest, Component, CounterSettings, CounterTypes, DirectAdd, TokenResult } from './types.ts';
 
+const CREATING = 'a transaction is about to decide on the existence';
+
 type Opened = Session<TokenResult> | TokenRefusal;
 
 export interface AddParts {
@@ -70,6 +72,7 @@ export class Adds {
   /** The counter is not here: its home knows whether it exists. */
   private absent(name: string): AddOutcome {
     const { participant, partition, partitions } = this.parts.settings;
+    if (this.parts.escrow.isChanging(name)) return { type: 'failed', failure: changing(name, CREATING) };
     if (homeOf(name, partitions) !== partition) return { type: 'elsewhere', layout: undefined };
     return { type: 'failed', failure: notFound(participant, name) };
   }

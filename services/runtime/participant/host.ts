@@ -68,6 +68,7 @@ export class ParticipantServingTerm<T extends ResourceTypes = ResourceTypes, Eve
 export interface HostOptions<T extends ResourceTypes = ResourceTypes>
   extends Pick<Options<T>, 'store' | 'clock' | 'entropy' | 'send' | 'queueLimit'> {
   readonly service: Service;
+  readonly clusterId: string;
   /** How long outcomes of local transactions, and what else a kind keeps of its past, are kept, milliseconds. */
   readonly retentionMs: number;
   observer(partition: number): TermObserver<ParticipantCommand<T>> | undefined;

@@ -7,6 +7,7 @@ import type { BinaryReader } from '@bufbuild/protobuf/wire';
 import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { CoordinatorServiceService as coordinator, State } from '../../gen/txmesh/coordinator/v1/coordinator.ts';
+import { CounterServiceService as counters, Kind } from '../../gen/txmesh/counter/v1/counter.ts';
 import { REASONS } from '../../kernel/failure.ts';
 import { FailureError } from '../errors/failure-error.ts';
 import type { Method } from '../transport/channels.ts';
@@ -17,18 +18,21 @@ const registry = createFileRegistry(fromBinary(FileDescriptorSetSchema, descript
 
 /** Spoken between replicas alone, which believe each other's epochs: it gets none from the future. */
 const BELIEVING = ['Exchange'];
-const SERVICES = ['coordinator.v1.CoordinatorService', 'keyvalue.v1.KeyValueService', 'participant.v1.ParticipantService'];
+const SERVICES = ['coordinator.v1.CoordinatorService', 'keyvalue.v1.KeyValueService', 'participant.v1.ParticipantService', 'counter.v1.CounterService', 'counter.v1.CounterPartitionService'];
 const methods = SERVICES.flatMap((name) => registry.getService(`txmesh.${name}`)!.methods);
 
 const RUNS = 120;
 const PARTITIONS = 2;
+const COUNTERS = ['strong', 'sharded', 'queued', 'replicated'];
 let mesh: Meshed;
 /** What makes a message nearly right. */
 const ids = [newId(), newId()];
 let clusterId = '';
 
 beforeAll(async () => {
-  mesh = await startMesh({ partitions: PARTITIONS });
+  mesh = await startMesh({ partitions: PARTITIONS, counters: ['counter'] });
+  for (const [i, kind] of [Kind.STRONG, Kind.SHARDED, Kind.QUEUED, Kind.REPLICATED].entries())
+    await mesh.call(counters.createCounter, { participant: '', counter: COUNTERS[i]!, kind, bounds: undefined, initialValue: 0n, shards: 0, requestId: '' });
   ({ clusterId } = mesh.nodes[0]!.view);
 });
 afterAll(() => mesh.close());
@@ -43,7 +47,14 @@ const hostileText = fc.oneof(
 
 function textOf(name: string): fc.Arbitrary<string> {
   const right: Record<string, string[]> = {
-    participant: ['inventory', 'payments', 'coordinator'],
+    participant: ['inventory', 'payments', 'counter', 'coordinator', ''],
+    counter: COUNTERS,
+    counters: COUNTERS,
+    names: COUNTERS,
+    name: COUNTERS,
+    rates: COUNTERS,
+    session: ids,
+    floor: ['', ...ids],
     transaction_id: ids,
     request_id: [newId()],
     collection: ['stock', 'a.b'],
@@ -73,8 +84,10 @@ function scalar(field: DescField): fc.Arbitrary<unknown> {
     case 8:
       return fc.boolean();
     case 13:
+    case 7:
       return small.map((number) => number >>> 0);
     case 3:
+    case 18:
       return fc.oneof(long, fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }));
     case 4:
       // Some are handed to JavaScript as numbers, some as bigints.

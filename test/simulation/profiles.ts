@@ -37,6 +37,8 @@ export interface Profile {
   readonly counterKinds: readonly CounterKind[];
   /** Subscriptions that are used; absent: all. */
   readonly subscriptions?: readonly string[];
+  /** Ordering keys of messages; '': none. */
+  readonly orderingKeys: readonly string[];
   /** How often a message is delayed, and for how long at most, milliseconds. */
   readonly delayed: number;
   readonly delayMs: number;
@@ -77,6 +79,7 @@ const MIXED: Profile = {
   shape: 'keys',
   clients: 5,
   work: { write: 3, cross: 2, transfer: 3, audit: 1, look: 4, local: 2, interactive: 2 },
+  orderingKeys: ['', 'a', 'b', 'c', 'd'],
   delayed: 0.2,
   delayMs: 2500,
   lateHandling: 0.4,
@@ -225,10 +228,7 @@ export const PROFILES: readonly Profile[] = [
     accidents: { membership: 2500 },
     durationMs: 5000,
   },
-  {
-    ...ALL_KINDS,
-    name: 'all kinds',
-  },
+  ALL_KINDS,
   {
     ...ALL_KINDS,
     name: 'counters',
@@ -236,8 +236,13 @@ export const PROFILES: readonly Profile[] = [
   },
   {
     ...ALL_KINDS,
-    name: 'queues',
-    work: { order: 4, handle: 8, publish: 8, consume: 14, administer: 1 },
+    name: 'escrow',
+    clients: 8,
+    counterKinds: ['strong'],
+    work: { tally: 6, add: 6, count: 3, set: 1 },
+    thinkMs: 20,
+    accidents: { crash: 3000, pause: 4000 },
+    network: { ...MIXED.network, delayMs: 15 },
   },
   {
     ...ALL_KINDS,
@@ -250,6 +255,56 @@ export const PROFILES: readonly Profile[] = [
     network: { ...MIXED.network, loss: 0.2, straggler: 0.05, straggleMs: 600 },
     store: { ...MIXED.store, ambiguous: 0.005 },
     durationMs: 6000,
+  },
+  {
+    ...ALL_KINDS,
+    name: 'queues',
+    work: { order: 4, handle: 8, publish: 8, consume: 14, administer: 1 },
+  },
+  {
+    ...ALL_KINDS,
+    name: 'handlers',
+    clients: 8,
+    subscriptions: ['handled', 'narrowed', 'replayed', 'fragile'],
+    work: { publish: 6, order: 2, handle: 12, consume: 3, administer: 1 },
+    thinkMs: 15,
+    lateHandling: 0.7,
+    delayed: 0,
+    accidents: { crash: 5000, pause: 5000 },
+    network: { ...MIXED.network, delayMs: 20 },
+  },
+  {
+    ...ALL_KINDS,
+    name: 'one key',
+    clients: 7,
+    subscriptions: ['ordered', 'collected', 'once'],
+    orderingKeys: ['a'],
+    work: { publish: 6, order: 6, consume: 8, handle: 2 },
+    thinkMs: 15,
+    delayed: 0.1,
+    accidents: { crash: 3000, isolate: 5000 },
+    network: { ...MIXED.network, delayMs: 15 },
+    store: { ...MIXED.store, delayMs: 4 },
+  },
+  {
+    ...ALL_KINDS,
+    name: 'delays',
+    subscriptions: ['ranked', 'once', 'ordered', 'even'],
+    work: { publish: 8, order: 2, consume: 10 },
+    delayed: 0.8,
+    delayMs: 5000,
+    accidents: { crash: 2500, membership: 5000 },
+  },
+  {
+    ...ALL_KINDS,
+    name: 'crowded subscriptions',
+    clients: 10,
+    subscriptions: ['ranked', 'once', 'fragile'],
+    work: { publish: 4, order: 1, consume: 16 },
+    thinkMs: 5,
+    delayed: 0.05,
+    accidents: { crash: 5000 },
+    network: { ...MIXED.network, loss: 0.005, straggler: 0 },
   },
 ];
 

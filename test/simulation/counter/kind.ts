@@ -4,10 +4,10 @@ import { CounterResource } from '../../../services/kernel/counter/resource.ts';
 import type { CounterTypes } from '../../../services/kernel/counter/types.ts';
 import { ParticipantKernel } from '../../../services/kernel/participant/kernel.ts';
 import { counterCodec } from '../../../services/counter/codec.ts';
+import { decodeOperations } from '../../../services/counter/codec-operations.ts';
 import { only } from '../bugs.ts';
 import { CLUSTER_ID, PARTITIONS } from '../world/cluster.ts';
 import { participantSettings, type KernelSettings, type SimulatedKind } from '../world/kind.ts';
-import { operationIn } from '../world/opaque.ts';
 
 /** Of queued counters: soon, so that a run sees many. */
 const ROLL_UP_MS = 150;
@@ -22,7 +22,7 @@ export const COUNTER_KIND: SimulatedKind = {
     });
   },
   codec: counterCodec,
-  decodeOperations: (operations) => operations.map(operationIn),
+  decodeOperations,
 };
 
 function createResource({ participant, partition, cacheBytes, retentionMs, switches }: KernelSettings): CounterResource {

@@ -1,12 +1,11 @@
 /** The queue service's kernel as the services build it, with settings that suit a small world. */
 
-import { deserialize, serialize } from 'node:v8';
 import { ParticipantKernel } from '../../../services/kernel/participant/kernel.ts';
 import { QueueResource } from '../../../services/kernel/queue/resource.ts';
 import type { QueueTypes } from '../../../services/kernel/queue/types.ts';
+import { queueCodec } from '../../../services/queue/codec.ts';
 import { only } from '../bugs.ts';
 import { PARTITIONS } from '../world/cluster.ts';
-import type { AnyRecord } from '../world/commands.ts';
 import { participantSettings, type SimulatedKind } from '../world/kind.ts';
 import { operationIn } from '../world/opaque.ts';
 import { PORT } from './messages.ts';
@@ -33,6 +32,6 @@ export const QUEUE_KIND: SimulatedKind = {
       bugs: only(switches.participant),
     });
   },
-  codec: { encode: (record) => serialize(record), decode: (_, bytes) => deserialize(bytes) as AnyRecord },
+  codec: queueCodec,
   decodeOperations: (operations) => operations.map(operationIn),
 };

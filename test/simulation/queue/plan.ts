@@ -76,7 +76,6 @@ export const SUBSCRIPTIONS: readonly PlannedSubscription[] = [
 /** Where the subscription moves what is never acknowledged. */
 export const FRAGILE = 'fragile';
 export const DEAD = 'dead';
-export const ORDERING_KEYS: readonly string[] = ['', 'a', 'b', 'c', 'd'];
 
 export function subscriptionNamed(name: string): PlannedSubscription {
   return SUBSCRIPTIONS.find((one) => one.name === name)!;

@@ -7,7 +7,7 @@ import type { QueueRequest, QueueResponse } from '../../../services/kernel/queue
 import { CALL_TIMEOUT_MS, type Actor } from '../work/actor.ts';
 import type { PublishedMessage } from './history.ts';
 import { messageOf } from './messages.ts';
-import { isDurable, ORDERING_KEYS, partitionOfMessage, QUEUE } from './plan.ts';
+import { isDurable, partitionOfMessage, QUEUE } from './plan.ts';
 
 interface Pending {
   readonly message: PublishedMessage;
@@ -34,13 +34,13 @@ export class Producer {
 
   /** Publishes one or several messages of one key, and tries again what is not known from before. */
   async publish(): Promise<void> {
-    const { random } = this.actor;
+    const { random, profile } = this.actor;
     if (this.sequence >= SESSION_MESSAGES && this.pending.length === 0) {
       this.session = this.actor.client.newId();
       this.sequence = 0;
     }
     const topic = random.weighted(TOPICS);
-    const orderingKey = random.pick(ORDERING_KEYS);
+    const orderingKey = random.pick(profile.orderingKeys);
     for (let count = 1 + random.below(3); count > 0; count--) {
       this.pending.push({ message: this.make(topic, orderingKey), sequence: ++this.sequence });
     }

@@ -7,7 +7,7 @@ import { put } from '../keys/operations.ts';
 import type { Place } from '../keys/places.ts';
 import type { Consumer, Held } from '../queue/consumer.ts';
 import { acknowledge, publish } from '../queue/operations.ts';
-import { ORDERING_KEYS, SUBSCRIPTIONS } from '../queue/plan.ts';
+import { SUBSCRIPTIONS } from '../queue/plan.ts';
 import type { Producer } from '../queue/producer.ts';
 import { PARTITIONS } from '../world/cluster.ts';
 import type { Actor } from './actor.ts';
@@ -89,7 +89,8 @@ export class MixedWorker {
 
   /** Publishes a message, as a part of the content. */
   private message(content: Content, topic: string): Step {
-    const message = this.producer.make(topic, this.actor.random.pick(ORDERING_KEYS), keyOf(content.id, content.variant));
+    const { random, profile } = this.actor;
+    const message = this.producer.make(topic, random.pick(profile.orderingKeys), keyOf(content.id, content.variant));
     content.publishes.push(message);
     return publish(message);
   }

@@ -22,6 +22,7 @@ export function checkValues(history: History, { name, opening, bounds }: Planned
 
 function operationsOf(history: History, name: string): ObjectOperation[] {
   const operations: ObjectOperation[] = [];
+  // The value that an add is answered with leaves out commits that have not arrived yet, so it tells nothing here.
   for (const { amount, startMs, endMs, state } of settledAdds(history, name)) {
     if (state !== 'refused') operations.push({ startMs, endMs, apply: (before) => before + amount });
   }

@@ -35,8 +35,8 @@ function isOutTwice(facts: Facts, delivery: DeliveredMessage, next: DeliveredMes
   const { settlements, jumps } = facts.history.queue;
   const name = nameOfDelivery(delivery);
   const mine = settlements.filter((one) => nameOfDelivery(one) === name && one.attempt === delivery.attempt && one.startMs < next.leftMs);
-  // It may have been given back.
-  if (mine.some(({ type, state }) => type === 'giveBack' && state !== 'refused')) return false;
+  // It may have been given back, also where a second copy of that was refused.
+  if (mine.some(({ type }) => type === 'giveBack')) return false;
   const extended = mine.filter(({ type, state, endMs }) => type === 'extend' && state === 'done' && endMs < next.gatheredMs);
   const outMs = Math.max(delivery.deadlineMs, ...extended.map(({ startMs, deadlineMs }) => startMs - delivery.gatheredMs + deadlineMs));
   const sameTerm = delivery.epoch === next.epoch;

@@ -6,6 +6,7 @@
  *   --json FILE                       the rows as JSON
  *   --seconds N                       measured time of each row (default 8)
  *   --soak N                          N transactions with a short retention, memory and store size over time
+ *   --pairs N                     N pairs of rows without and with traces, in turns, and the medians of their ratios
  *   --profile FOLDER                  CPU profiles of the servers go there
  */
 
@@ -20,6 +21,7 @@ import { openStore } from '../../services/runtime/store/open.ts';
 import { fsyncsPerSecond, streamMessagesPerSecond, writesPerSecond } from './limits.ts';
 import { BenchServer, load, startEcho } from './processes.ts';
 import { header, line, type Row } from './rows.ts';
+import { comparePairs } from './pairs.ts';
 import { soak } from './soak.ts';
 
 const { values: options } = parseArgs({
@@ -28,6 +30,7 @@ const { values: options } = parseArgs({
     json: { type: 'string' },
     seconds: { type: 'string', default: '8' },
     soak: { type: 'string' },
+    pairs: { type: 'string' },
     profile: { type: 'string' },
   },
 });
@@ -59,6 +62,9 @@ const settings: Setting[] = [
   ),
   { workload: 'transaction-traced', store: 'embedded', inFlight: 64, environment: TRACED },
 ];
+
+const PLAIN = settings.find(({ workload, store, inFlight }) => workload === 'transaction' && store === 'embedded' && inFlight === 64)!;
+const WITH_TRACES = settings.at(-1)!;
 
 /** Measures one row with servers and a store of its own. */
 async function measure(setting: Setting): Promise<Row> {
@@ -143,6 +149,7 @@ async function limits(stores: ReadonlySet<string>): Promise<void> {
 
 async function main(): Promise<void> {
   if (options.soak !== undefined) return soak(Number(options.soak));
+  if (options.pairs !== undefined) return comparePairs(Number(options.pairs), () => measure(PLAIN), () => measure(WITH_TRACES));
   const wanted = settings.filter(({ workload, store, inFlight }) => {
     const name = `${workload}/${store}/${inFlight}`;
     return options.only === undefined || name === options.only || name.startsWith(`${options.only}/`);

@@ -74,20 +74,6 @@ export const REASONS = {
   SESSION_IN_FUTURE: 'INVALID_ARGUMENT',
   /** The session has said that it does not retry this token any more. */
   TOKEN_SETTLED: 'FAILED_PRECONDITION',
-  /** The token was used with other content. */
-  TOKEN_REUSED: 'ALREADY_EXISTS',
-  /** No counter has this name. */
-  COUNTER_NOT_FOUND: 'NOT_FOUND',
-  /** A counter of this name exists. */
-  COUNTER_EXISTS: 'ALREADY_EXISTS',
-  /** The counter's kind can't do this. */
-  COUNTER_KIND: 'FAILED_PRECONDITION',
-  /** An add would pass a bound; the message says how much is left. */
-  BOUND_EXCEEDED: 'FAILED_PRECONDITION',
-  /** A value would pass 64 bits. */
-  COUNTER_OVERFLOW: 'OUT_OF_RANGE',
-  /** The counter's configuration or a slot of it is changing; surely not executed. Comes with a retry delay. */
-  COUNTER_CHANGING: 'UNAVAILABLE',
   /** No topic has this name. */
   TOPIC_NOT_FOUND: 'NOT_FOUND',
   /** No subscription has this name. */
@@ -112,6 +98,20 @@ export const REASONS = {
   ACK_EXPIRED: 'FAILED_PRECONDITION',
   /** An earlier message of the same ordering key in this stream was refused and not sent again. */
   ORDERING_KEY_PAUSED: 'ABORTED',
+  /** The token was used with other content. */
+  TOKEN_REUSED: 'ALREADY_EXISTS',
+  /** No counter has this name. */
+  COUNTER_NOT_FOUND: 'NOT_FOUND',
+  /** A counter of this name exists. */
+  COUNTER_EXISTS: 'ALREADY_EXISTS',
+  /** The counter's kind can't do this. */
+  COUNTER_KIND: 'FAILED_PRECONDITION',
+  /** An add would pass a bound; the message says how much is left. */
+  BOUND_EXCEEDED: 'FAILED_PRECONDITION',
+  /** A value would pass 64 bits. */
+  COUNTER_OVERFLOW: 'FAILED_PRECONDITION',
+  /** The counter's configuration or a slot of it is changing; surely not executed. Comes with a retry delay. */
+  COUNTER_CHANGING: 'UNAVAILABLE',
   /** An error of the software; the log has more under the trace id. */
   INTERNAL: 'INTERNAL',
 } as const;

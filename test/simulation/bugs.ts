@@ -72,6 +72,7 @@ export const BUGS: readonly Bug[] = [
   bug('workspace-lost', 'an interactive transaction is prepared without the work lost in a failover', 40, { participant: 'prepare-without-workspace' }, 'interactive'),
   bug('collect-early', 'a committed record is collected before all branches have acknowledged', 200, { coordinator: 'collect-before-acknowledged', unreplayed: true }, 'late copies'),
   bug('forget-early', 'a participant forgets a commit while a late prepare can arrive', 250, { participant: 'forget-below-no-mark' }, 'careless clients'),
+  bug('waiting-left-in-pack', 'a promise goes with its pack while its branch waits', 40, { participant: 'waiting-left-in-pack', unreplayed: true }, 'full queues'),
   bug('expired-executed', 'an expired id is executed again after a clock jump', 20, { coordinator: 'expired-id-executed' }, 'late copies'),
   bug('token-forgotten', 'a token is forgotten when shards change', 40, { counter: 'token-forgotten-on-move' }, 'shards'),
   bug('escrow-committed-only', 'escrow counts only committed adds', 20, { counter: 'escrow-counts-committed-only' }, 'escrow'),

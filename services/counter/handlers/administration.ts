@@ -139,6 +139,8 @@ export class AdministrationHandlers {
     answer: () => Response,
   ): Promise<Response> {
     const { name } = operation;
+    // What is forwarded is for this one partition.
+    if (context.forwarded) return this.atHome(service, operation, method, request, context, answer);
     const [view] = await this.values.views(service, homeOf(name, service.partitions), [name], Consistency.LINEARIZABLE, context);
     if (view !== undefined) return this.configure(service, view.kind, operation, method, request, context, answer);
     // It may be a retry of what has deleted it: whoever carried that out remembers the id.

@@ -138,8 +138,9 @@ export class PartitionPort {
   }
 }
 
-function viewOf(name: string, { type: _, rates: __, ...record }: CounterRecord): CounterView {
-  return { ...record, name, pendingAdds: 0, pendingSinceMs: 0 };
+function viewOf(name: string, record: CounterRecord): CounterView {
+  const { kind, id, createMs, bounds, value, shards, previousShards, slots, components } = record;
+  return { name, kind, id, createMs, bounds, value, shards, previousShards, slots, components, pendingAdds: 0, pendingSinceMs: 0 };
 }
 
 function malformed(participant: string, partitions: number) {

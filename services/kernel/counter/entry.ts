@@ -9,7 +9,7 @@ import type { Bounds, Component, CounterKind, CounterRecord, Layout, Slot } from
 
 /** Upper bounds of encoded parts: everything else with the key, a bucket, a slot, a component. */
 const ENTRY_BYTES = 420;
-const BUCKET_BYTES = 26;
+const BUCKET_BYTES = 29;
 const SLOT_BYTES = 28;
 const COMPONENT_BYTES = 70;
 /** A batch adds a bucket to each window. */

@@ -40,7 +40,7 @@ function perform(h: Harness, each: Action): void {
       h.prepare(branch(each.transaction, each.counter), each.operations);
       return;
     case 'commit':
-      if (h.store.has(`branch/0001/00000000000001-${each.counter.toString(16).padStart(11, '0')}`)) h.tell('commit', branch(each.transaction, each.counter));
+      if (h.promises(branch(each.transaction, each.counter))) h.tell('commit', branch(each.transaction, each.counter));
       return;
     case 'abort':
       return h.tell('abort', branch(each.transaction, each.counter));

@@ -324,7 +324,9 @@ export class CounterResource implements Resource<CounterTypes>, CounterState {
       if (type === 'delete') bytes += DELETE_BYTES;
       if (names.has(name)) continue;
       names.add(name);
-      if (!this.counters.isTouched(name)) bytes += EVENT_ADDS_BYTES + (this.find(name)?.recordBytes ?? LARGEST_NEW_BYTES);
+      const entry = this.find(name);
+      if (entry?.kind === 'queued') bytes += EVENT_ADDS_BYTES;
+      if (!this.counters.isTouched(name)) bytes += entry?.recordBytes ?? LARGEST_NEW_BYTES;
     }
     return { operations: names.size + marks, bytes };
   }

@@ -4,6 +4,7 @@
  * reload gives what is in memory (invariant P3), counters that are loaded on demand included.
  */
 
+import { compareAttempts } from '../../attempt.ts';
 import type { Origin, Output, StepInput } from '../../kernel.ts';
 import type { BranchId, ToCoordinator } from '../../messages.ts';
 import { ParticipantKernel } from '../../participant/kernel.ts';
@@ -13,6 +14,7 @@ import {
   type ParticipantMessage,
   type ParticipantRecord,
   type ParticipantReply,
+  type ProtocolRecord,
 } from '../../participant/types.ts';
 import { COUNTER_PREFIX } from '../keys.ts';
 import { homeOf } from '../placement.ts';
@@ -20,6 +22,7 @@ import { CounterResource } from '../resource.ts';
 import {
   type AddOutcome,
   type CounterBug,
+  type CounterEffect,
   type CounterEvent,
   type CounterOperation,
   type CounterQuery,
@@ -171,6 +174,15 @@ export class Harness {
 
   stored(prefix: string): string[] {
     return [...this.store.keys()].filter((key) => key.startsWith(prefix)).sort();
+  }
+
+  /** Whether what is stored promises to commit the branch. */
+  promises({ attempt }: BranchId): boolean {
+    for (const record of this.store.values() as IterableIterator<ProtocolRecord<CounterEffect>>) {
+      const branches = record.type === 'prepared' ? record.branches : record.type === 'branch' ? [record] : [];
+      if (branches.some((other) => compareAttempts(other.attempt, attempt) === 0)) return true;
+    }
+    return false;
   }
 
   private batch(commands: Command[]): void {

@@ -1,9 +1,12 @@
 /** Which branches were prepared from when to when, by what became durable. */
 
+import { compareAttempts, type Attempt } from '../../../services/kernel/attempt.ts';
 import { branchKey } from '../../../services/kernel/participant/keys.ts';
-import type { BranchRecord, DoneRecord } from '../../../services/kernel/participant/types.ts';
+import type { BranchRecord, DoneRecord, PreparedRecord, ProgressRecord } from '../../../services/kernel/participant/types.ts';
 import type { AnyTypes } from './commands.ts';
-import type { DurableWrite, Follower } from './follower.ts';
+import type { DurableWrite, Follower, PutRecord } from './follower.ts';
+
+type StoredBranch = BranchRecord<AnyTypes['effect']>;
 
 export interface PreparedBranch {
   readonly service: string;
@@ -15,44 +18,74 @@ export interface PreparedBranch {
   untilMs: number;
 }
 
+/** One that is prepared now. */
+interface Open {
+  readonly branch: PreparedBranch;
+  readonly coordinatorPartition: number;
+  readonly attempt: Attempt;
+  /** It has a record of its own; else it is in the pack of its batch, which counts only above the mark. */
+  own: boolean;
+}
+
 export class Prepared implements Follower {
   /** All that ever were. */
   readonly branches: PreparedBranch[] = [];
-  private readonly open = new Map<string, PreparedBranch>();
+  /** By partition and the key of a record of its own. */
+  private readonly open = new Map<string, Map<string, Open>>();
 
   onWritten({ service: { name, kind }, partition, removed, puts, atMs }: DurableWrite): void {
     if (kind === 'coordinator') return;
-    const nameOf = (key: string): string => `${name}/${partition}/${key}`;
-    for (const { key, decode } of puts) {
-      if (key.startsWith('branch/')) this.onBranch(name, partition, nameOf(key), decode() as BranchRecord<AnyTypes['effect']>, atMs);
-      else if (key.startsWith('done/')) {
-        for (const { coordinatorPartition, attempt } of (decode() as DoneRecord).ended) {
-          this.end(nameOf(branchKey(coordinatorPartition, attempt)), atMs);
-        }
-      }
+    const open = this.openAt(name, partition);
+    for (const record of puts) {
+      for (const branch of branchesIn(record)) this.onBranch(open, name, partition, branch, record.key.startsWith('branch/'), atMs);
     }
-    // One that has ended when it may be forgotten at once goes without a word.
-    for (const key of removed) if (key.startsWith('branch/')) this.end(nameOf(key), atMs);
+    for (const { key, decode } of puts) {
+      if (!key.startsWith('done/')) continue;
+      for (const { coordinatorPartition, attempt } of (decode() as DoneRecord).ended) end(open, branchKey(coordinatorPartition, attempt), atMs);
+    }
+    // What ends when it may be forgotten at once goes without a word.
+    for (const key of removed) end(open, key, atMs);
+    const progress = puts.find(({ key }) => key === 'progress')?.decode() as ProgressRecord | undefined;
+    for (const [key, { own, coordinatorPartition, attempt }] of open) {
+      const mark = progress?.marks.find((one) => one.coordinatorPartition === coordinatorPartition)?.lowWaterMark;
+      if (!own && mark !== undefined && compareAttempts(attempt, mark) < 0) end(open, key, atMs);
+    }
   }
 
   /** Those of a partition that are prepared now. */
   *now(service: string, partition: number): Generator<PreparedBranch> {
-    for (const branch of this.open.values()) if (branch.service === service && branch.partition === partition) yield branch;
+    for (const { branch } of this.openAt(service, partition).values()) yield branch;
   }
 
-  private onBranch(service: string, partition: number, name: string, record: BranchRecord<AnyTypes['effect']>, atMs: number): void {
-    const { transactionId, effect, heuristic } = record;
-    if (effect === undefined || heuristic !== undefined) return this.end(name, atMs);
-    if (this.open.has(name)) return;
-    const branch: PreparedBranch = { service, partition, transactionId, effect, fromMs: atMs, untilMs: Infinity };
-    this.branches.push(branch);
-    this.open.set(name, branch);
+  private openAt(service: string, partition: number): Map<string, Open> {
+    const name = `${service}/${partition}`;
+    let open = this.open.get(name);
+    if (open === undefined) this.open.set(name, (open = new Map()));
+    return open;
   }
 
-  private end(name: string, atMs: number): void {
-    const branch = this.open.get(name);
-    if (branch === undefined) return;
-    branch.untilMs = atMs;
-    this.open.delete(name);
+  private onBranch(open: Map<string, Open>, service: string, partition: number, record: StoredBranch, own: boolean, atMs: number): void {
+    const { transactionId, coordinatorPartition, attempt, effect, heuristic } = record;
+    const key = branchKey(coordinatorPartition, attempt);
+    const known = open.get(key);
+    if (effect === undefined || heuristic !== undefined) end(open, key, atMs);
+    else if (known !== undefined) known.own ||= own;
+    else {
+      const branch: PreparedBranch = { service, partition, transactionId, effect, fromMs: atMs, untilMs: Infinity };
+      this.branches.push(branch);
+      open.set(key, { branch, coordinatorPartition, attempt, own });
+    }
   }
+}
+
+function* branchesIn({ key, decode }: PutRecord): Generator<StoredBranch> {
+  if (key.startsWith('branch/')) yield decode() as StoredBranch;
+  else if (key.startsWith('prepared/')) yield* (decode() as PreparedRecord<AnyTypes['effect']>).branches;
+}
+
+function end(open: Map<string, Open>, key: string, atMs: number): void {
+  const found = open.get(key);
+  if (found === undefined) return;
+  found.branch.untilMs = atMs;
+  open.delete(key);
 }

@@ -98,7 +98,9 @@ export function sumOfSlots(slots: readonly Slot[]): bigint | undefined {
   const newest = new Map<number, Slot>();
   for (const slot of slots) {
     const known = newest.get(slot.slot);
-    if (known === undefined || slot.generation > known.generation || (slot.generation === known.generation && known.state === 'left')) newest.set(slot.slot, slot);
+    if (known === undefined || slot.generation > known.generation || (slot.generation === known.generation && known.state === 'left')) {
+      newest.set(slot.slot, slot);
+    }
   }
   const found = [...newest.values()];
   if (found.length < SLOTS + 1 || found.some(({ state }) => state === 'left')) return undefined;

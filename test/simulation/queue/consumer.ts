@@ -106,15 +106,16 @@ export class Consumer {
       type === 'acknowledge'
         ? { type, subscription: name, tags: [tag] }
         : { type: 'modifyDeadline', subscription: name, tags: [tag], deadlinesMs: [deadlineMs] };
+    const single = actor.random.chance(0.5);
     let tries = 0;
     await actor.retrying(2, async () => {
       tries++;
-      const answer = await actor.call(QUEUE, partition, (_, origin) => ({ type: 'request', origin, request }), CALL_TIMEOUT_MS);
+      const answer = await actor.call(QUEUE, partition, (_, origin) => ({ type: 'request', origin, request }), CALL_TIMEOUT_MS, { single });
       if (answer.type === 'failure') actor.count(`failure ${answer.failure.reason}`);
       if (answer.type !== 'response' || answer.response.type !== 'settled') return false;
       const [failure] = answer.response.failures;
-      // A refusal of a second try says nothing of the first.
-      if (failure === undefined || tries === 1) {
+      // A refusal of one try, or one copy, says nothing of the others.
+      if (failure === undefined || (tries === 1 && single)) {
         settlement.state = failure === undefined ? 'done' : 'refused';
         settlement.endMs = actor.nowMs;
       }

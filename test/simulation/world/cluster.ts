@@ -17,7 +17,7 @@ const PARTICIPANTS: Readonly<Record<Shape, readonly Omit<Service, 'partitions'>[
   'all kinds': [
     { name: 'money', kind: 'key-value' },
     { name: 'queue', kind: 'queue' as string as ParticipantKindName },
-    { name: 'counter', kind: 'counter' as string as ParticipantKindName },
+    { name: 'counter', kind: 'counter' },
   ],
 };
 

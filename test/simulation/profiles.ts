@@ -299,7 +299,7 @@ export const PROFILES: readonly Profile[] = [
     ...ALL_KINDS,
     name: 'crowded subscriptions',
     clients: 10,
-    subscriptions: ['ranked', 'once', 'fragile'],
+    subscriptions: ['ranked', 'once', 'fragile', 'buried'],
     work: { publish: 4, order: 1, consume: 16 },
     thinkMs: 5,
     delayed: 0.05,

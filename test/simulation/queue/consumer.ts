@@ -69,6 +69,7 @@ export class Consumer {
       const payload = payloadOf(encoded);
       actor.count(`delivered ${name}`);
       if (attempt > 1) actor.count('delivered again');
+      if ((actor.history.queue.published.get(payload)?.deliverAtMs ?? 0) > 0) actor.count('delayed messages delivered');
       actor.say(`gets ${name}/${partition} ${position} (${payload}), attempt ${attempt}`);
       delivered.push({ subscription: name, partition, generation, position, payload, attempt, publishMs, deadlineMs: ackDeadlineMs, ...leaving });
     }

@@ -7,7 +7,8 @@ export const CLUSTER_ID = '00000000-0000-4000-8000-000000000001';
 export const PARTITIONS = 2;
 
 /** Which participants there are: two of one kind, or one of each. */
-export type Shape = 'keys' | 'all kinds';
+export const SHAPES = ['keys', 'all kinds'] as const;
+export type Shape = (typeof SHAPES)[number];
 
 const PARTICIPANTS: Readonly<Record<Shape, readonly Omit<Service, 'partitions'>[]>> = {
   keys: [

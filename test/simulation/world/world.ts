@@ -19,6 +19,7 @@ import { History } from '../history.ts';
 import { Places } from '../keys/places.ts';
 import { Versions } from '../keys/versions.ts';
 import { profileOf, type Profile } from '../profiles.ts';
+import { coverage } from '../queue/coverage.ts';
 import { drain } from '../queue/rest.ts';
 import { queueCreations } from '../queue/setup.ts';
 import { StoredMessages } from '../queue/stored.ts';
@@ -203,6 +204,7 @@ class World implements ClientWorld, Victims {
     }
     if (profile.shape !== 'keys') this.check(await readCounters(this.ask, this.history, () => scheduler.nowMs));
     this.check(checkAtRest(this.history, this.places));
+    for (const [what, times] of Object.entries(coverage(this.history))) this.count(what, times);
   }
 
   /** Lets the mesh go on for a while. */
@@ -373,8 +375,8 @@ class World implements ClientWorld, Victims {
     }
   }
 
-  count(what: string): void {
-    this.counts[what] = (this.counts[what] ?? 0) + 1;
+  count(what: string, times = 1): void {
+    this.counts[what] = (this.counts[what] ?? 0) + times;
     if (what.startsWith('defect')) this.check([what]);
   }
 

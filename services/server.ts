@@ -86,6 +86,7 @@ async function serve(
       advertise: settings.advertise,
       coordinator: settings.coordinator === 'true',
       participants: settings.participants,
+      queues: settings.queues,
       counters: settings.counters,
       counterPeers: settings.counterPeers,
       partitions: settings.partitions,

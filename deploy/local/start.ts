@@ -9,8 +9,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { helpText, readSettings, SettingError } from '../../services/settings/read.ts';
 import { version } from '../../services/version.ts';
+import { ConsumerProcess } from './consumer-process.ts';
 import { ServerFailed, ServerProcess } from './server-process.ts';
-import { nextSteps, printer, tour, type TourServer } from './tour.ts';
+import { nextSteps, printer, tour, type TourConsumer, type TourServer } from './tour.ts';
 
 const HOLDING_MAIN = fileURLToPath(new URL('holding-server.ts', import.meta.url));
 const print = printer((line) => console.log(line), process.stdout.isTTY);
@@ -20,6 +21,7 @@ class RestartableServer implements TourServer {
   private readonly args: readonly string[];
   private readonly logFile = join(tmpdir(), `txmesh-${process.pid}.log`);
   private current: ServerProcess | undefined;
+  private consumer: ConsumerProcess | undefined;
 
   constructor(args: readonly string[]) {
     this.args = args;
@@ -49,7 +51,13 @@ class RestartableServer implements TourServer {
     await this.start();
   }
 
+  startConsumer(hang: boolean): TourConsumer {
+    this.consumer = new ConsumerProcess(this.address, hang, this.logFile);
+    return this.consumer;
+  }
+
   async stop(): Promise<void> {
+    await this.consumer?.kill();
     await this.current?.stop();
   }
 }

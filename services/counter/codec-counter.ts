@@ -17,7 +17,6 @@ import type {
   CounterRecord,
   CounterStored,
   QueuedAdds,
-  RateBucket,
   Slot,
 } from '../kernel/counter/types.ts';
 import type { EffectCodec } from '../runtime/participant/codec-protocol.ts';
@@ -53,6 +52,8 @@ export function counterToMessage(record: CounterStored): RecordMessage {
       return { $case: 'counterEvent', value: { timeMs: record.timeMs, adds: record.adds.map((adds): CounterEventAdds => ({ ...adds })) } };
     case 'moving':
       return { $case: 'counterMoving', value: { id: record.id } };
+    case 'replica':
+      return { $case: 'counterReplica', value: {} };
     case 'tokens':
       return { $case: 'counterTokens', value: toTokens(record) };
   }
@@ -66,6 +67,8 @@ export function counterFromMessage(message: ParticipantRecord['record']): Counte
       return { type: 'event', timeMs: message.value.timeMs, adds: message.value.adds satisfies QueuedAdds[] };
     case 'counterMoving':
       return { type: 'moving', id: message.value.id };
+    case 'counterReplica':
+      return { type: 'replica' };
     case 'counterTokens':
       return fromTokens(message.value);
     default:
@@ -85,9 +88,10 @@ export function toRecord({ kind, bounds, slots, components, rates, ...rest }: Co
     previousShards,
     slots: slots.map((slot): CounterSlot => ({ ...slot, state: SLOT_STATES[slot.state] })),
     components: components.map((component) => ({ ...component })),
-    seconds: rates.seconds.map(toBucket),
-    minutes: rates.minutes.map(toBucket),
-    hours: rates.hours.map(toBucket),
+    // Encoded at once, and not kept.
+    seconds: rates.seconds as CounterRateBucket[],
+    minutes: rates.minutes as CounterRateBucket[],
+    hours: rates.hours as CounterRateBucket[],
   };
 }
 
@@ -106,10 +110,6 @@ export function fromRecord(message: CounterMessage): CounterRecord {
     components,
     rates: { seconds, minutes, hours },
   };
-}
-
-function toBucket({ start, added, adds }: RateBucket): CounterRateBucket {
-  return { start, added, adds };
 }
 
 function toChange(change: CounterChange): ChangeMessage {

@@ -40,6 +40,7 @@ const record: fc.Arbitrary<CounterStored> = fc.oneof(
   }),
   fc.record({ type: fc.constant('event' as const), timeMs: small, adds: fc.array(fc.record({ name: fc.string(), id: fc.string(), amount: int64, adds: small })) }),
   fc.record({ type: fc.constant('moving' as const), id: fc.string() }),
+  fc.constant({ type: 'replica' as const }),
   fc.record({
     type: fc.constant('tokens' as const),
     floor: fc.string(),
@@ -96,6 +97,29 @@ describe('records', () => {
     h.pass(1000);
     expect(h.view('q')).toMatchObject({ value: 2n ** 53n + 6n });
     expect(h.view('r')).toBeUndefined();
+  });
+
+  test('C1: whatever amounts come, everything that is stored can be read back', () => {
+    const extreme = fc.constantFrom(MAX_INT64, MIN_INT64, MAX_INT64 - 1n, 2n ** 56n, -(2n ** 56n), 1n, -1n, 0n);
+    const kinds = ['strong', 'sharded', 'queued', 'replicated'] as const;
+    const step = fc.record({ what: fc.constantFrom('add', 'add', 'prepare', 'end', 'set', 'pass'), kind: fc.constantFrom(...kinds), amount: extreme, n: fc.nat(5) });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 40 }), fc.constantFrom(1, 4), (steps, together) => {
+        const h = new Harness({ copy: throughBytes });
+        h.local(kinds.map((kind) => create(kind, { kind, shards: kind === 'sharded' ? 2 : 0 })));
+        h.together = together;
+        steps.forEach(({ what, kind, amount, n }, i) => {
+          if (what === 'add') h.add(kind, amount, n, i + 1);
+          else if (what === 'prepare') h.prepare(branch(n, i + 1), [add(kind, amount), add('strong', amount)]);
+          else if (what === 'end') h.tell(h.promises(branch(n, i)) ? 'commit' : 'abort', branch(n, i));
+          else if (what === 'set') h.local([{ type: 'set', name: 'strong', expected: undefined, value: amount }]);
+          else h.pass(700);
+        });
+        h.flush();
+        h.restart();
+      }),
+      { numRuns: 150 },
+    );
   });
 
   test('a record of another kind of participant, or none at all, is not taken for a counter', () => {

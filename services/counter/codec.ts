@@ -14,6 +14,7 @@ export const counterCodec = participantRecordCodec<CounterTypes>({
       case 'counter':
       case 'event':
       case 'moving':
+      case 'replica':
       case 'tokens':
         return counterToMessage(record as CounterStored);
       default:

@@ -2,6 +2,7 @@
 
 import { counterKind } from '../counter/handlers/kind.ts';
 import { keyValueKind } from '../participant/handlers/kind.ts';
+import { queueKind } from '../queue/handlers/kind.ts';
 import type { ParticipantKind } from '../runtime/participant/kind.ts';
 import type { NodeSettings } from './types.ts';
 
@@ -14,9 +15,10 @@ export interface MountedKind {
 const DEFAULT_HISTORY_LIMIT = 0;
 
 export function kindsOf(settings: NodeSettings): readonly MountedKind[] {
-  const { participants, historyLimit = DEFAULT_HISTORY_LIMIT, counters = [], counterPeers = [] } = settings;
+  const { participants, historyLimit = DEFAULT_HISTORY_LIMIT, queues = [], counters = [], counterPeers = [] } = settings;
   return [
     { kind: keyValueKind({ historyLimit }), names: participants },
+    { kind: queueKind(), names: queues },
     { kind: counterKind({ peers: counterPeers }), names: counters },
   ];
 }

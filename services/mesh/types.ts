@@ -19,6 +19,8 @@ export interface NodeSettings {
   readonly coordinator: boolean;
   /** Names of the key-value participants to host. */
   readonly participants: readonly string[];
+  /** Names of the queues to host. Default: none. */
+  readonly queues?: readonly string[];
   /** Names of the counter services to host. Default: none. */
   readonly counters?: readonly string[];
   /** host:port of other clusters, to exchange the state of replicated counters with. */

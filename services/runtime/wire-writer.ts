@@ -61,7 +61,11 @@ export class WireWriter {
   }
 
   bytes(field: number, bytes: Uint8Array): void {
-    if (bytes.length === 0) return;
+    if (bytes.length > 0) this.message(field, bytes);
+  }
+
+  /** A nested message that is encoded; written also where it is empty. */
+  message(field: number, bytes: Uint8Array): void {
     this.reserve(bytes.length + 16);
     this.varint((field << 3) | 2);
     this.varint(bytes.length);

@@ -70,11 +70,11 @@ function check(settings: Settings): Settings {
   for (const [a, valueA, b, valueB] of pairs)
     if ((valueA === undefined) !== (valueB === undefined)) throw new SettingError(`--${a} and --${b} go together; one of them is missing`);
   if (settings.tlsCa !== undefined && settings.tlsCert === undefined) throw new SettingError('--tls-ca needs --tls-cert and --tls-key');
-  const names = [...settings.participants, ...settings.counters];
+  const names = [...settings.participants, ...settings.queues, ...settings.counters];
   if (settings.coordinator === 'false' && names.length === 0)
-    throw new SettingError('--coordinator false with no --participants and no --counters leaves nothing to run');
-  if (names.includes('coordinator')) throw new SettingError('--participants and --counters: "coordinator" is the name of the coordinator itself');
-  if (new Set(names).size < names.length) throw new SettingError('--participants and --counters name one twice');
+    throw new SettingError('--coordinator false with no --participants, --queues and --counters leaves nothing to run');
+  if (names.includes('coordinator')) throw new SettingError('--participants, --queues and --counters: "coordinator" is the name of the coordinator itself');
+  if (new Set(names).size < names.length) throw new SettingError('--participants, --queues and --counters name one twice');
   return settings;
 }
 

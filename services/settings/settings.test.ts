@@ -33,8 +33,8 @@ describe('settings', () => {
     [[], { TXMESH_BOGUS: '1' }, 'TXMESH_BOGUS is not a setting; --help lists them'],
     [['--port'], {}, '--port needs a value'],
     [['--etcd-user', 'root'], {}, '--etcd-user and --etcd-password go together; one of them is missing'],
-    [['--coordinator', 'false', '--participants', '', '--counters', ''], {}, '--coordinator false with no --participants and no --counters leaves nothing to run'],
-    [['--counters', 'counter,inventory'], {}, '--participants and --counters name one twice'],
+    [['--coordinator', 'false', '--participants', '', '--queues', '', '--counters', ''], {}, '--coordinator false with no --participants, --queues and --counters leaves nothing to run'],
+    [['--counters', 'counter,inventory'], {}, '--participants, --queues and --counters name one twice'],
   ])('says which setting is wrong and what it must be: %j %j', (args, environment, message) => {
     expect(() => readSettings(args, environment as Record<string, string>)).toThrow(new SettingError(message));
   });

@@ -36,6 +36,7 @@ export const SETTINGS = {
   etcdQuota: setting('etcd-quota', bytes(), '2GiB', "etcd's data quota (its --quota-backend-bytes); new work is refused before it is reached"),
   coordinator: setting('coordinator', oneOf('true', 'false'), 'true', 'run the transaction coordinator'),
   participants: setting('participants', list(text(NAME, 'of a-z, 0-9 and -, beginning with a letter, at most 63 characters')), 'inventory,payments', 'names of the key-value participants to run, separated by commas; empty runs none'),
+  queues: setting('queues', list(text(NAME, 'of a-z, 0-9 and -, beginning with a letter, at most 63 characters')), 'queue', 'names of the queues to run, separated by commas; empty runs none'),
   counters: setting('counters', list(text(NAME, 'of a-z, 0-9 and -, beginning with a letter, at most 63 characters')), 'counter', 'names of the counter services to run, separated by commas; empty runs none'),
   counterPeers: setting('counter-peers', list(text()), '', 'host:port of servers of other clusters, separated by commas, to exchange replicated counters with'),
   partitions: setting('partitions', wholeNumber(1, 1024), undefined, 'partitions of each service, fixed when it is created; default: as created, or 1 (embedded, memory), 4 (etcd)'),

@@ -40,25 +40,26 @@ function steps(text: string): Step[] {
   return found;
 }
 
-/** What differs from run to run, as a pattern with one group. */
-const VARYING = [
-  /([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12})/,
-  /"epoch": ?"(\d+)"/,
-  /"counter": ?"(\d+)"/,
-  /"version": ?"(\d+)"/,
+/** What differs from run to run, as a pattern with one group, and what that group may be. */
+const VARYING: readonly (readonly [shown: RegExp, real: string])[] = [
+  [/([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12})/, '([0-9a-f-]{36})'],
+  [/"epoch": ?"(\d+)"/, String.raw`(\d+)`],
+  [/"counter": ?"(\d+)"/, String.raw`(\d+)`],
+  [/"version": ?"(\d+)"/, String.raw`(\d+)`],
+  [/(?<="ackId": ?")([^"]+)/, '([^"]+)'],
 ];
 
 const escape = (text: string): string => text.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
 
 /** Holds one shown line against the output; learns what varies. */
 function meet(shown: string, output: readonly string[], known: Map<string, string>): boolean {
-  const varying = VARYING.find((pattern) => pattern.test(shown));
+  const [varying, becomes] = VARYING.find(([pattern]) => pattern.test(shown)) ?? [];
   const literal = varying?.exec(shown)?.[0];
   const value = varying?.exec(shown)?.[1];
   let pattern = escape(shown).replaceAll('…', '.*');
   if (literal !== undefined && value !== undefined) {
     const real = known.get(literal);
-    if (real === undefined) pattern = pattern.replace(escape(value), value.includes('-') ? '([0-9a-f-]{36})' : String.raw`(\d+)`);
+    if (real === undefined) pattern = pattern.replace(escape(value), becomes!);
     else pattern = pattern.replace(escape(literal), escape(real));
   }
   for (const line of output) {
@@ -77,6 +78,16 @@ function substitute(command: string, known: ReadonlyMap<string, string>, address
     result = result.replaceAll(literal, real).replaceAll(spaceless, real.replaceAll(' ', ''));
   }
   return result;
+}
+
+/** What a command prints. Where the README shows an error, the command has to fail. */
+async function outputOf(command: string, path: string, fails: boolean): Promise<{ stdout: string; stderr: string }> {
+  const running = run('sh', ['-c', command], { env: { ...process.env, PATH: path }, timeout: 20_000 });
+  if (!fails) return running;
+  return running.then(
+    () => Promise.reject(new Error(`${command}\nwas to fail`)),
+    (error: unknown) => error as { stdout: string; stderr: string },
+  );
 }
 
 const all = steps(README);
@@ -117,7 +128,7 @@ describe('README.md', () => {
     const known = new Map<string, string>();
     for (const { command, expected } of grpc) {
       const real = substitute(command, known, server!.address);
-      const { stdout, stderr } = await run('sh', ['-c', real], { env: { ...process.env, PATH: path }, timeout: 20_000 });
+      const { stdout, stderr } = await outputOf(real, path, expected.includes('ERROR:'));
       const output = `${stdout}\n${stderr}`.split('\n').map((line) => line.trim());
       for (const shown of expected)
         expect(meet(shown, output, known), `${real}\nwas to print ${shown}\nbut printed\n${stdout}${stderr}`).toBe(true);
@@ -133,10 +144,10 @@ describe('README.md', () => {
     const start = new URL('../../deploy/local/start.ts', import.meta.url).pathname;
     const args = ['--conditions=txmesh-source', start, '--once', '--port', '0', '--data-dir', join(folder, 'tour')];
     const first = await run(process.execPath, args, { timeout: 60_000 });
-    expect(first.stdout).toMatch(/1\. An order that takes stock and money\n +committed/);
-    expect(first.stdout).toMatch(/2\. An order that fails for lack of money\n.*\n +aborted/);
-    expect(first.stdout).toMatch(/kill -9 .*\n +committed/);
+    expect(first.stdout).toMatch(/1\. An order: .*\n +committed .*\n +counter +teapots +10 → 9\n/);
+    expect(first.stdout).toMatch(/2\. An order of more than there is\n +aborted .*\n.*at most 9 .*\n( +\w.* \(unchanged\)\n){4}/);
+    expect(first.stdout).toMatch(/kill -9 .*of the consumer and of the server.*\n +committed .*\n.*orders to ship +1 → 0\n.*shipments +0 → 1\n.*shipped +0 → 1\n/);
     const second = await run(process.execPath, args, { timeout: 60_000 });
-    expect(second.stdout).toContain('The data of earlier starts is here: 2 orders.');
+    expect(second.stdout).toContain('The data of earlier starts is here: 1 order.');
   }, 150_000);
 });

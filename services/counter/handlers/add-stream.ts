@@ -14,7 +14,8 @@ import type { ActiveSpan, Spans } from '../../runtime/telemetry/spans.ts';
 import type { CallContext, Duplex } from '../../runtime/transport/service.ts';
 import { durationMs } from '../../runtime/transport/time.ts';
 import { namedAdds, toResult } from './adds.ts';
-import type { AddBatch, CountedOrFailed, Dispatcher, PendingAdd } from './dispatch.ts';
+import type { AddBatch, CountedOrFailed, PendingAdd } from './chunk.ts';
+import type { Dispatcher } from './dispatch.ts';
 import { counterService, type CounterServices } from './service.ts';
 import { addStreamRequest } from './validate.ts';
 
@@ -65,6 +66,11 @@ class Frame implements AddBatch {
     this.stream.finished(this);
   }
 
+  /** The stream has ended before the answers. */
+  abandon(): void {
+    this.span?.end({ reason: 'CANCELLED', message: 'the stream ended before the results' });
+  }
+
   /** Nobody waits any more. */
   expire(adds: readonly PendingAdd[]): void {
     const outcome: CountedOrFailed = { type: 'failed', failure: deadlinePassed(true) };
@@ -110,6 +116,7 @@ export class AddSession {
     } finally {
       this.over = true;
       this.sweepTimer?.cancel();
+      for (const frame of this.frames.keys()) frame.abandon();
       this.frames.clear();
     }
   }
@@ -153,6 +160,7 @@ export class AddSession {
     const refusal = this.services.router.refuseWork() ?? findFailure(addStreamRequest, request);
     if (refusal !== undefined) return refusal;
     if (this.outstanding + request.adds.length > MAX_OUTSTANDING) return TOO_MANY;
+    if (request.remaining !== undefined && durationMs(request.remaining) <= 0) return deadlinePassed(false);
     try {
       counterService(this.services, request.participant);
       return undefined;

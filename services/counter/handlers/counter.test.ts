@@ -17,7 +17,7 @@ import { failureOf, newId, putOp, startMesh, until, type Meshed } from '../../ru
 let mesh: Meshed;
 
 beforeAll(async () => {
-  mesh = await startMesh({ partitions: 3, counters: ['counter'] }, 2);
+  mesh = await startMesh({ partitions: 3, counters: ['counter'], leaseTtlMs: 10_000 }, 2);
 });
 afterAll(() => mesh.close());
 
@@ -304,6 +304,33 @@ describe('administration', () => {
     for (const kind of [Kind.SHARDED, Kind.QUEUED, Kind.REPLICATED]) {
       const failure = await failureOf(create(kind, { bounds: { minimum: 0n, maximum: undefined } }));
       expect([failure.reason, failure.violations?.[0]]).toEqual(['INVALID_FIELD', { field: 'bounds', description: expect.stringContaining('no place knows the value') as unknown }]);
+    }
+  });
+});
+
+describe('clusters', () => {
+  test('C7: replicated counters of two clusters come to the same value, whichever was created first', async () => {
+    const counter = await create(Kind.REPLICATED);
+    await add(counter, 5n);
+    const other = await startMesh({ partitions: 2, counters: ['counter'], counterPeers: [mesh.nodes[1]!.address] });
+    try {
+      const there = async () => (await other.call(counters.get, { participant: '', counter, consistency: 0, maxAge: undefined, transaction: undefined })).value!.value;
+      await other.call(counters.createCounter, { participant: '', counter, kind: Kind.REPLICATED, bounds: undefined, initialValue: 0n, shards: 0, requestId: '' });
+      await eventually(async () => (await there()) === 5n);
+      await other.call(counters.add, { participant: '', counter, amount: -2n, token: undefined, transaction: undefined });
+      await eventually(async () => (await get(counter)).value === 3n);
+      await add(counter, 10n);
+      await other.call(counters.add, { participant: '', counter, amount: 1n, token: undefined, transaction: undefined });
+      await eventually(async () => (await there()) === 14n && (await get(counter)).value === 14n);
+      // What tools carry is merged, too, and may come again.
+      const states = [{ counter, components: [{ clusterId: 'third', partition: 0, added: 100n, subtracted: 1n }] }, { counter: 'unknown', components: [] }];
+      for (let again = 0; again < 2; again++) {
+        const merged = await mesh.call(counters.mergeState, { participant: '', states });
+        expect(merged.states.map(({ components }) => components.some(({ clusterId }) => clusterId === 'third'))).toEqual([true, false]);
+      }
+      expect((await get(counter)).value).toBe(113n);
+    } finally {
+      await other.close();
     }
   });
 });

@@ -3,113 +3,55 @@
  * where a partition says that they belong elsewhere. No add has a promise, timer or closure of its own.
  */
 
-import type { AddOutcome, AddsRequest, DirectAdd } from '../../kernel/counter/types.ts';
-import { LIMITS } from '../../kernel/counter/types.ts';
+import type { AddOutcome } from '../../kernel/counter/types.ts';
 import type { Failure } from '../../kernel/failure.ts';
-import type { Service } from '../../runtime/cluster/view.ts';
-import { FailureError } from '../../runtime/errors/failure-error.ts';
-import type { Requester } from '../../runtime/partition/term.ts';
-import type { CallContext } from '../../runtime/transport/service.ts';
-import { fromOutcome, toAdds } from '../codec-partition.ts';
+import { type AddBatch, Chunk, type ChunkOwner, type CountedOrFailed, type PendingAdd } from './chunk.ts';
+import { Lanes } from './lanes.ts';
 import { Layouts } from './layouts.ts';
 import type { PartitionPort } from './partition-port.ts';
-import type { CounterReply, CounterServices } from './service.ts';
+import type { CounterServices } from './service.ts';
 
-/** An add and whoever waits for it. */
-export interface PendingAdd {
-  readonly counter: string;
-  readonly sequence: number;
-  readonly amount: bigint;
-}
-
-/** Adds of one session that came together. */
-export interface AddBatch {
-  readonly service: Service;
-  readonly session: string;
-  readonly settledBelow: number;
-  /** Of the caller; its deadline and traceparent go along. */
-  readonly context: CallContext;
-  /** Called once for each add, unless nobody waits any more. */
-  onOutcome(add: PendingAdd, outcome: CountedOrFailed): void;
-}
-
-export type CountedOrFailed = Exclude<AddOutcome, { readonly type: 'elsewhere' }>;
-
+/** The most adds that may be under way in this process. */
+const MOST_OUTSTANDING = 262_144;
 /** Adds are sent on at most so often; the slot that they belong to moves, or the counter comes and goes. */
 const TRIES = 6;
 
-/** Adds for one partition, in one command. */
-class Chunk implements Requester<CounterReply> {
-  readonly names: string[] = [];
-  readonly adds: DirectAdd[] = [];
-  readonly pending: PendingAdd[] = [];
-  readonly partition: number;
-  readonly batch: AddBatch;
-  readonly tries: number;
-  private readonly dispatcher: Dispatcher;
-  private lastName = '';
-  private lastIndex = -1;
-
-  constructor(dispatcher: Dispatcher, batch: AddBatch, partition: number, tries: number) {
-    this.dispatcher = dispatcher;
-    this.batch = batch;
-    this.partition = partition;
-    this.tries = tries;
-  }
-
-  get caller(): { readonly traceparent: string | undefined } {
-    return this.batch.context;
-  }
-
-  /** False: it is full. */
-  take(add: PendingAdd): boolean {
-    if (this.adds.length === LIMITS.adds) return false;
-    if (add.counter !== this.lastName || this.lastIndex < 0) {
-      let index = this.names.indexOf(add.counter);
-      if (index < 0) {
-        if (this.names.length === LIMITS.counters) return false;
-        index = this.names.push(add.counter) - 1;
-      }
-      this.lastName = add.counter;
-      this.lastIndex = index;
-    }
-    this.adds.push({ counter: this.lastIndex, amount: add.amount, sequence: add.sequence });
-    this.pending.push(add);
-    return true;
-  }
-
-  get request(): AddsRequest {
-    const { session, settledBelow } = this.batch;
-    return { type: 'add', session, settledBelow, names: this.names, adds: this.adds };
-  }
-
-  onReply(reply: CounterReply): void {
-    if (reply.type === 'response' && reply.response.type === 'added') this.dispatcher.settle(this, reply.response.outcomes);
-    else if (reply.type === 'failure') this.onFailure(reply.failure);
-  }
-
-  onFailure(failure: Failure): void {
-    const outcome: CountedOrFailed = { type: 'failed', failure };
-    for (const add of this.pending) this.batch.onOutcome(add, outcome);
-  }
-}
-
-export class Dispatcher {
+export class Dispatcher implements ChunkOwner {
   private readonly services: CounterServices;
-  private readonly port: PartitionPort;
+  private readonly lanes: Lanes;
   private readonly layouts = new Layouts();
+  private outstanding = 0;
 
   constructor(services: CounterServices, port: PartitionPort) {
     this.services = services;
-    this.port = port;
+    this.lanes = new Lanes(port, this, services.clock);
   }
 
-  send(batch: AddBatch, adds: readonly PendingAdd[], tries = 0): void {
+  send(batch: AddBatch, adds: readonly PendingAdd[]): void {
+    this.outstanding += adds.length;
+    if (this.outstanding > MOST_OUTSTANDING) this.fail(batch, adds, tooManyAdds(this.outstanding - adds.length));
+    else this.sendOn(batch, adds, 0);
+  }
+
+  fail(batch: AddBatch, adds: readonly PendingAdd[], failure: Failure): void {
+    const outcome: CountedOrFailed = { type: 'failed', failure };
+    this.outstanding -= adds.length;
+    for (const add of adds) batch.onOutcome(add, outcome);
+  }
+
+  private sendOn(batch: AddBatch, adds: readonly PendingAdd[], tries: number): void {
     const { service, session } = batch;
     const chunks = new Map<number, Chunk>();
     let last: Chunk | undefined;
+    let counter = '';
+    // Of all adds to the counter; undefined: each slot has its own.
+    let common: number | undefined;
     for (const add of adds) {
-      const partition = this.layouts.partitionOf(service, add.counter, session, add.sequence, tries);
+      if (add.counter !== counter) {
+        counter = add.counter;
+        common = this.layouts.get(service, counter)?.kind === 'sharded' ? undefined : this.layouts.partitionOf(service, counter, session, 0, tries);
+      }
+      const partition = common ?? this.layouts.partitionOf(service, counter, session, add.sequence, tries);
       let chunk = last?.partition === partition ? last : chunks.get(partition);
       if (chunk === undefined) chunks.set(partition, (chunk = new Chunk(this, batch, partition, tries)));
       if (!chunk.take(add)) {
@@ -131,32 +73,27 @@ export class Dispatcher {
       if (outcome.type === 'elsewhere') {
         this.layouts.hear(batch.service, add.counter, outcome.layout);
         (elsewhere ??= []).push(add);
-      } else batch.onOutcome(add, outcome);
+      } else {
+        this.outstanding--;
+        batch.onOutcome(add, outcome);
+      }
     }
     if (elsewhere === undefined) return;
-    if (chunk.tries + 1 < TRIES) return this.send(batch, elsewhere, chunk.tries + 1);
-    for (const add of elsewhere) batch.onOutcome(add, { type: 'failed', failure: unsettled(add.counter) });
+    if (chunk.tries + 1 < TRIES) return this.sendOn(batch, elsewhere, chunk.tries + 1);
+    for (const add of elsewhere) this.fail(batch, [add], unsettled(add.counter));
   }
 
   private submit(chunk: Chunk): void {
-    const { service, context } = chunk.batch;
+    const { service } = chunk.batch;
     const place = this.services.router.places.now(service.name, chunk.partition);
     if (place.type === 'local') place.term.submit({ type: 'request', origin: chunk, request: chunk.request }, 'work');
-    else void this.submitElsewhere(chunk, context);
+    // Led by another replica, or by nobody who is known: then it waits a moment for somebody who does.
+    else this.lanes.send(chunk);
   }
+}
 
-  /** Led by another replica, or by nobody who is known: then it waits a moment for somebody who does. */
-  private async submitElsewhere(chunk: Chunk, context: CallContext): Promise<void> {
-    const { service } = chunk.batch;
-    try {
-      const ask = { $case: 'adds' as const, value: toAdds(chunk.request) };
-      const { outcomes } = await this.port.ask(service.name, chunk.partition, ask, 'added', context);
-      this.settle(chunk, outcomes.map(fromOutcome));
-    } catch (error) {
-      if (error instanceof FailureError) chunk.onFailure(error.failure);
-      else chunk.onFailure({ reason: 'INTERNAL', message: `an add failed: ${String(error)}` });
-    }
-  }
+function tooManyAdds(count: number): Failure {
+  return { reason: 'OVERLOADED', message: `${count} adds are under way at this server, its limit; wait for results, then try again`, retryAfterMs: 100 };
 }
 
 function unsettled(counter: string): Failure {

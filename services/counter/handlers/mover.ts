@@ -3,7 +3,7 @@
 import { LIMITS, type SlotName } from '../../kernel/counter/types.ts';
 import { FailureError } from '../../runtime/errors/failure-error.ts';
 import type { CallContext } from '../../runtime/transport/service.ts';
-import { toSlot } from '../codec-partition.ts';
+import { fromView, toConsistency, toSlot } from '../codec-partition.ts';
 import type { Led, Task } from './background.ts';
 
 export class SlotMover implements Task {
@@ -37,6 +37,10 @@ export class SlotMover implements Task {
 
   private async move({ name, id, slot }: SlotName, to: number, context: () => CallContext): Promise<void> {
     const { port, service, term } = this.led;
+    // Whoever is to take it is there, before adds are told to wait.
+    const ask = { $case: 'read' as const, value: { names: [name], consistency: toConsistency(false) } };
+    const { views } = await port.ask(service.name, to, ask, 'views', context());
+    if (fromView(views[0]!)?.id !== id) throw new FailureError(unknown(name, to));
     const { slot: frozen } = await port.request(term, { type: 'freeze', name, id, slot }, 'frozen', context());
     // It has left, or its counter is gone.
     if (frozen === undefined) return;

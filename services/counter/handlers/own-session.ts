@@ -7,7 +7,8 @@ import { idTimeMs } from '../../kernel/transaction-id.ts';
 
 /** A session is used for so long, milliseconds: well within any retention. */
 const LIFETIME_MS = 60_000;
-const MOST_OPEN = 2_048;
+/** And for so many tokens after the first one without a result: what is executed above it is not settled. */
+const MOST_AHEAD = 2_048;
 
 interface Session {
   readonly id: string;
@@ -36,13 +37,19 @@ export class OwnSession {
     const session = this.session(nowMs);
     const sequence = session.next++;
     session.open.add(sequence);
-    const settledBelow = session.open.values().next().value!;
+    const settledBelow = lowestOf(session);
     return { session: session.id, sequence, settledBelow, settle: () => void session.open.delete(sequence) };
   }
 
   private session(nowMs: number): Session {
     const { current } = this;
-    if (current !== undefined && current.open.size < MOST_OPEN && Math.abs(nowMs - idTimeMs(current.id)) < LIFETIME_MS) return current;
+    if (current !== undefined && current.next - lowestOf(current) < MOST_AHEAD && Math.abs(nowMs - idTimeMs(current.id)) < LIFETIME_MS) return current;
     return (this.current = { id: this.newId(), next: 1, open: new Set() });
   }
+}
+
+/** Of the sequences without a result; the next one if there is none. */
+function lowestOf({ open, next }: Session): number {
+  for (const sequence of open) return sequence;
+  return next;
 }

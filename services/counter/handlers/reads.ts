@@ -14,6 +14,7 @@ import {
   type GetResponse,
   type Rate,
 } from '../../gen/txmesh/counter/v1/counter.ts';
+import { clamped } from '../../kernel/counter/int64.ts';
 import { homeOf, isEverywhere, partitionOfSlot, SLOTS } from '../../kernel/counter/placement.ts';
 import type { CounterView } from '../../kernel/counter/types.ts';
 import type { Service } from '../../runtime/cluster/view.ts';
@@ -142,7 +143,7 @@ function addRates(rates: readonly Rate[]): Rate | undefined {
   if (first === undefined) return undefined;
   const sum = { window: first.window, added: 0n, adds: 0, perSecond: 0 };
   for (const { added, adds, perSecond } of rates) {
-    sum.added += added;
+    sum.added = clamped(sum.added + added);
     sum.adds += adds;
     sum.perSecond += perSecond;
   }

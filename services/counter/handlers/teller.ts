@@ -5,14 +5,18 @@
  */
 
 import { CounterServiceService } from '../../gen/txmesh/counter/v1/counter.ts';
-import { COUNTER_PREFIX, counterKey } from '../../kernel/counter/keys.ts';
-import { type CounterRecord, LIMITS, type ReplicatedState } from '../../kernel/counter/types.ts';
+import { REPLICA_PREFIX } from '../../kernel/counter/keys.ts';
+import { compareComponents, mergeComponents } from '../../kernel/counter/replicated.ts';
+import { LIMITS, type ReplicatedState } from '../../kernel/counter/types.ts';
 import { delay } from '../../runtime/clock.ts';
 import { partitionPrefix } from '../../runtime/cluster/keys.ts';
 import { prefixRange } from '../../runtime/store/store.ts';
 import type { CallContext } from '../../runtime/transport/service.ts';
+import { validate } from '../../runtime/participant/service.ts';
+import { list } from '../../runtime/router/rules.ts';
 import { toState } from '../codec-partition.ts';
 import type { Led, Task } from './background.ts';
+import { replicatedState } from './validate.ts';
 
 /** A number of a partition, or host:port of another cluster. */
 export type Listener = number | string;
@@ -63,16 +67,12 @@ export class Teller implements Task {
   private async *stored(): AsyncGenerator<string[]> {
     const { services, service, partition } = this.led;
     const records = partitionPrefix(service.name, partition);
-    const range = prefixRange(records + counterKey(''));
+    const prefix = records + REPLICA_PREFIX;
+    const range = prefixRange(prefix);
     let { from } = range;
     for (;;) {
       const { entries, more } = await services.store.scan({ from, to: range.to }, { limit: SCAN });
-      const names: string[] = [];
-      for (const { key, value } of entries) {
-        const local = key.slice(records.length);
-        if ((services.codec.decode(local, value) as CounterRecord).kind === 'replicated') names.push(local.slice(COUNTER_PREFIX.length));
-      }
-      yield names;
+      yield entries.map(({ key }) => key.slice(prefix.length));
       const last = entries.at(-1);
       if (last === undefined || !more) return;
       from = `${last.key}\0`;
@@ -97,15 +97,20 @@ export class Teller implements Task {
     const { services, port, service, partition } = this.led;
     const { listener } = this;
     const states = known.map(toState);
-    if (typeof listener === 'number') {
-      await port.ask(service.name, listener, { $case: 'merge', value: { states, relay: false } }, 'merged', context);
-      return;
-    }
+    const near = typeof listener === 'number';
     const { signal, deadlineMs } = context;
-    const request = { participant: service.name, states };
-    const answer = await services.router.channels.unary(listener, CounterServiceService.mergeState, request, { signal, deadlineMs });
-    // What the other cluster knows, where it has the counter: new here perhaps, and then told on.
-    const theirs = answer.states.filter(({ components }) => components.length > 0).slice(0, LIMITS.states);
-    if (theirs.length > 0) await port.ask(service.name, partition, { $case: 'merge', value: { states: theirs, relay: true } }, 'merged', context);
+    const answer = near
+      ? await port.ask(service.name, listener, { $case: 'merge', value: { states, relay: false } }, 'merged', context)
+      : await services.router.channels.unary(listener, CounterServiceService.mergeState, { participant: service.name, states }, { signal, deadlineMs });
+    // Another cluster is not believed to keep the rules.
+    validate(list(0, LIMITS.states, replicatedState), answer.states);
+    const news: typeof states = [];
+    known.forEach(({ name, components }, i) => {
+      const theirs = answer.states[i]?.components ?? [];
+      // Where the creation is still under way, it is told again. Another cluster need not have the counter.
+      if (near && theirs.length < components.length) this.hear([name]);
+      if (mergeComponents(components, theirs.toSorted(compareComponents)) !== components) news.push({ counter: name, components: theirs });
+    });
+    if (news.length > 0) await port.ask(service.name, partition, { $case: 'merge', value: { states: news, relay: !near } }, 'merged', context);
   }
 }

@@ -51,7 +51,7 @@ const tokenGroup: Rule<CounterTokenGroup> = both(
     scope: anything,
     session: sessionId,
     mark: positive,
-    sequences: list(0, 100_000, wholeNumber(0, 2 * MAX_AHEAD)),
+    sequences: list(0, 100_000, wholeNumber(0, 4 * MAX_AHEAD)),
     checks: anything,
     outcomes: anything,
     values: anything,
@@ -82,7 +82,7 @@ const adds: Rule<PartitionAdds> = both(
     if (new Set(names).size < names.length) found.add(`${path}.names`, 'must differ');
     adds.forEach(({ counter, sequence, amount }, i) => {
       if (counter >= names.length) found.add(`${path}.adds[${i}].counter`, 'must be an index of names');
-      if (sequence < settledBelow || sequence - settledBelow > MAX_AHEAD) found.add(`${path}.adds[${i}].sequence`, 'must be at or a little above settled_below');
+      if (sequence < settledBelow || sequence - settledBelow > 2 * MAX_AHEAD) found.add(`${path}.adds[${i}].sequence`, 'must be at or a little above settled_below');
       if (!isInt64(amount)) found.add(`${path}.adds[${i}].amount`, 'must have 64 bits');
     });
   },

@@ -132,10 +132,25 @@ export const addRequest: Rule<AddRequest> = both(
   },
 );
 
+/** What most messages are: right, and found to be so with no path put together. False: look closer. */
+function arePlain(adds: readonly SessionAdd[], settledBelow: number | undefined): boolean {
+  if (adds.length > LIMITS.adds || adds[0]?.counter === '') return false;
+  let last = settledBelow === undefined ? 0 : settledBelow - 1;
+  const most = settledBelow === undefined ? Number.MAX_SAFE_INTEGER : settledBelow + MAX_AHEAD;
+  for (const { sequence, counter } of adds) {
+    if (sequence <= last || sequence > most || (counter !== '' && !PLAIN_NAME.test(counter))) return false;
+    last = sequence;
+  }
+  return true;
+}
+
+const PLAIN_NAME = /^[\x20-\x7e]{1,256}$/;
+
 /** Adds of one message: the first one names its counter, and sequences differ. */
 const sessionAdds = (least: number, settledBelow: number | undefined): Rule<readonly SessionAdd[]> => {
   const each: Rule<SessionAdd> = message<SessionAdd>({ sequence: positive, counter: orEmpty(counterName), amount: anything });
   return (adds, path, found) => {
+    if (adds.length >= least && arePlain(adds, settledBelow)) return;
     list(least, LIMITS.adds, each)(adds, path, found);
     if (adds.length > LIMITS.adds) return;
     if (adds[0]?.counter === '') notEmpty('', `${path}[0].counter`, found);

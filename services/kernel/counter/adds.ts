@@ -15,7 +15,7 @@ import type { Escrow } from './escrow.ts';
 import { refusalOfAdd } from './evaluate.ts';
 import type { EventLog } from './events.ts';
 import { changing, notFound, refusedBefore, tokenReused, tooManyEvents } from './failures.ts';
-import { homeOf, partitionOfReplica, slotOf } from './placement.ts';
+import { hashOfSession, homeOf, partitionOfReplica, slotOfHash } from './placement.ts';
 import { scopeOf } from './slots.ts';
 import type { AddOutcome, AddsRequest, Component, CounterSettings, CounterTypes, DirectAdd, TokenResult } from './types.ts';
 
@@ -47,17 +47,18 @@ export class Adds {
     const { counters } = this.parts;
     const entries = names.map((name) => counters.get(name));
     const outcomes: AddOutcome[] = [];
+    const sessionHash = hashOfSession(request.session);
     let opened: Opened | undefined;
     for (let i = 0; i < adds.length; i++) {
       const add = adds[i]!;
       const entry = entries[add.counter];
-      const elsewhere = entry === undefined ? this.absent(names[add.counter]!) : this.misplaced(entry, request.session, add.sequence);
+      const slot = slotOfHash(sessionHash, add.sequence);
+      const elsewhere = entry === undefined ? this.absent(names[add.counter]!) : this.misplaced(entry, request.session, slot);
       if (elsewhere !== undefined) {
         outcomes.push(elsewhere);
         continue;
       }
       if (entry!.kind === 'sharded') {
-        const slot = slotOf(request.session, add.sequence);
         const scope = scopeOf(entry!.name, slot);
         outcomes.push(this.add(entry!, slot, this.open(scope, request, context), scope, add, context));
       } else outcomes.push(this.add(entry!, 0, (opened ??= this.open('', request, context)), '', add, context));
@@ -77,7 +78,7 @@ export class Adds {
     return { type: 'failed', failure: notFound(participant, name) };
   }
 
-  private misplaced(entry: CounterEntry, session: string, sequence: number): AddOutcome | undefined {
+  private misplaced(entry: CounterEntry, session: string, slot: number): AddOutcome | undefined {
     const { partition, partitions } = this.parts.settings;
     switch (entry.kind) {
       case 'strong':
@@ -87,7 +88,7 @@ export class Adds {
         if (partitionOfReplica(session, partitions) === partition) return undefined;
         break;
       case 'sharded': {
-        const state = entry.slots[slotOf(session, sequence)]?.state;
+        const state = entry.slots[slot]?.state;
         if (state === 'here') return undefined;
         if (state === 'frozen') return { type: 'failed', failure: changing(entry.name, 'a slot is moving to another partition since the number of shards was changed') };
       }
@@ -120,7 +121,9 @@ export class Adds {
       this.parts.counters.touch(entry);
       if (entry.kind === 'replicated') this.parts.tell(entry.name);
     }
-    const result: TokenResult = { type: 'counted', check, value: entry.kind === 'strong' ? entry.value : undefined };
+    // What is prepared here may be committed already: then a value without it would not be linearizable (invariant C5).
+    const value = entry.kind === 'strong' && !this.parts.escrow.isHeld(entry.name) ? entry.value : undefined;
+    const result: TokenResult = { type: 'counted', check, value };
     this.parts.sessions.record(opened, sequence, result);
     return result;
   }

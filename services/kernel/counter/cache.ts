@@ -17,6 +17,8 @@ interface Cached {
 
 /** Of an absent counter, and of the objects around one that is there. */
 const CACHED_BYTES = 600;
+/** An object takes about so many times the bytes of its record. */
+const OBJECT_FACTOR = 3;
 /** Shrinks this far below its bound, so that it evicts many at once. */
 const LOW_WATER = 0.95;
 
@@ -113,7 +115,7 @@ export class CounterCache {
 
   private measure(name: string, entry: CounterEntry | undefined): void {
     const cached = this.cached.get(name)!;
-    const bytes = CACHED_BYTES + 2 * name.length + (entry?.recordBytes ?? 0);
+    const bytes = CACHED_BYTES + 2 * name.length + OBJECT_FACTOR * (entry?.recordBytes ?? 0);
     this.bytes += bytes - cached.bytes;
     cached.bytes = bytes;
   }

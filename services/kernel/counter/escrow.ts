@@ -31,6 +31,11 @@ export class Escrow {
     return this.ignored ? undefined : this.held.get(name);
   }
 
+  /** Whether branches that add to the counter are prepared. */
+  isHeld(name: string): boolean {
+    return this.held.has(name);
+  }
+
   /** Whether a prepared branch is to change the counter in a way that adds can't go beside. */
   isChanging(name: string): boolean {
     return this.exclusive.has(name);

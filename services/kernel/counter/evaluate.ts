@@ -24,6 +24,9 @@ export interface CounterState {
 /** A limit that the operations break, whatever is stored. */
 export function checkOperations(operations: readonly CounterOperation[]): Failure | undefined {
   if (operations.length > LIMITS.operations) return tooMany('the number of operations of a branch at one partition is', operations.length, LIMITS.operations);
+  let configurations = 0;
+  for (const { type } of operations) if (type !== 'add' && type !== 'check') configurations++;
+  if (configurations > LIMITS.configurations) return tooMany('the number of configurations in a branch is', configurations, LIMITS.configurations);
   if (operations.length <= LIMITS.counters) return undefined;
   const names = new Set(operations.map(({ name }) => name));
   return names.size > LIMITS.counters ? tooMany('the number of counters of a branch at one partition is', names.size, LIMITS.counters) : undefined;

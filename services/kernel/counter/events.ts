@@ -4,6 +4,7 @@
  */
 
 import type { Cost } from '../kernel.ts';
+import { isInt64 } from './int64.ts';
 import type { RecordOutput } from '../participant/resource.ts';
 import { EVENT_PREFIX, eventKey } from './keys.ts';
 import type { CounterTypes, EventRecord, QueuedAdds } from './types.ts';
@@ -35,6 +36,8 @@ export class EventLog {
   private readonly log: Logged[] = [];
   private readonly pending = new Map<string, Pending>();
   private batch = new Map<string, Pending>();
+  /** Of the batch under way: sums that would pass 64 bits with more. */
+  private full: Pending[] = [];
   private number = 1;
 
   recover(key: string, record: EventRecord): void {
@@ -45,6 +48,11 @@ export class EventLog {
   }
 
   append(name: string, id: string, amount: bigint): void {
+    const summed = this.batch.get(keyOf(name, id));
+    if (summed !== undefined && !isInt64(summed.amount + amount)) {
+      this.full.push(summed);
+      this.batch.delete(keyOf(name, id));
+    }
     count(this.batch, name, id, amount, 1);
     count(this.pending, name, id, amount, 1);
   }
@@ -90,7 +98,7 @@ export class EventLog {
 
   seal(nowMs: number, out: RecordOutput<CounterTypes>): void {
     if (this.batch.size === 0) return;
-    const all: QueuedAdds[] = [...this.batch.values()];
+    const all: QueuedAdds[] = [...this.full, ...this.batch.values()];
     for (let from = 0; from < all.length; from += NAMES) {
       const number = this.number++;
       const record: EventRecord = { type: 'event', timeMs: nowMs, adds: all.slice(from, from + NAMES) };
@@ -98,11 +106,12 @@ export class EventLog {
       this.log.push({ number, record });
     }
     this.batch = new Map();
+    this.full = [];
   }
 
   /** Of the batch under way, and of the range that {@link take} removes. */
   get sealCost(): Cost {
-    return { operations: 1 + Math.ceil(this.batch.size / NAMES), bytes: 0 };
+    return { operations: 1 + Math.ceil((this.batch.size + this.full.length) / NAMES), bytes: 0 };
   }
 
   durableState(): unknown {

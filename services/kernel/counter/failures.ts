@@ -3,7 +3,7 @@
 import type { Failure } from '../failure.ts';
 import type { Reservation } from './escrow.ts';
 import { MAX_SLOT } from './int64.ts';
-import type { Bounds, CounterKind } from './types.ts';
+import { type Bounds, type CounterKind, LIMITS } from './types.ts';
 
 const CHANGING_RETRY_MS = 50;
 
@@ -105,6 +105,15 @@ export function tooManyEvents(count: number): Failure {
     reason: 'OVERLOADED',
     message: `${count} batches of adds to queued counters wait to be rolled up at this partition; try again later`,
     retryAfterMs: 200,
+  };
+}
+
+export function tooManyComponents(name: string): Failure {
+  const limit = LIMITS.components;
+  return {
+    reason: 'LIMIT_EXCEEDED',
+    message: `replicated counter "${name}" would be counted at more than ${limit} partitions of clusters, the limit; merge with fewer clusters`,
+    metadata: { counter: name, limit: String(limit) },
   };
 }
 

@@ -5,6 +5,7 @@ import { hex14 } from '../participant/keys.ts';
 export const COUNTER_PREFIX = 'counter/';
 export const EVENT_PREFIX = 'event/';
 export const MOVING_PREFIX = 'moving/';
+export const REPLICA_PREFIX = 'replica/';
 
 export function counterKey(name: string): string {
   return COUNTER_PREFIX + name;
@@ -16,4 +17,8 @@ export function eventKey(number: number): string {
 
 export function movingKey(name: string): string {
   return MOVING_PREFIX + name;
+}
+
+export function replicaKey(name: string): string {
+  return REPLICA_PREFIX + name;
 }

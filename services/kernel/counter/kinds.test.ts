@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { MAX_INT64, MAX_SLOT } from './int64.ts';
 import { partitionOfReplica, partitionOfSlot, slotOf } from './placement.ts';
 import { add, branch, create, Harness, id, Service } from './testing/harness.ts';
-import type { CounterBug } from './types.ts';
+import type { CounterBug, EventRecord } from './types.ts';
 
 function sharded(count = 4, shards = 8, bugs: CounterBug[] = []): Service {
   const service = new Service(count, { bugs });
@@ -149,6 +149,22 @@ describe('queued', () => {
     h.add('q', MAX_INT64, 1, 1);
     expect(h.add('q', 1n, 1, 2)).toMatchObject({ failure: { reason: 'COUNTER_OVERFLOW' } });
     expect(h.prepare(branch(1), [add('q', 1n)])).toMatchObject({ vote: 'no', cause: { reason: 'COUNTER_OVERFLOW' } });
+  });
+
+  test('C1: sums of events keep to 64 bits, though their parts go from one end to the other', () => {
+    const h = queued();
+    h.add('q', -MAX_INT64, 1, 1);
+    h.pass(500);
+    h.together = 2;
+    h.add('q', MAX_INT64, 1, 2);
+    h.add('q', MAX_INT64, 1, 3);
+    h.together = 1;
+    const { adds } = [...h.store.values()].find((record) => record.type === 'event') as EventRecord;
+    expect(adds.map(({ amount }) => amount)).toEqual([MAX_INT64, MAX_INT64]);
+    h.pass(500);
+    expect(h.view('q')).toMatchObject({ value: MAX_INT64, pendingAdds: 0 });
+    const rates = h.read({ type: 'rates', name: 'q' });
+    expect(rates).toMatchObject({ answer: { windows: [{ added: MAX_INT64, adds: 3 }, {}, {}] } });
   });
 
   test('what a transaction adds is an event, too', () => {

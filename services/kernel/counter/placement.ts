@@ -17,7 +17,16 @@ export function homeOf(name: string, partitions: number): number {
 
 /** Consecutive tokens of a session are spread evenly. */
 export function slotOf(session: string, sequence: number): number {
-  return (fnv1a32(session) + sequence) % SLOTS;
+  return slotOfHash(hashOfSession(session), sequence);
+}
+
+export function hashOfSession(session: string): number {
+  return fnv1a32(session);
+}
+
+/** As {@link slotOf}, for many tokens of one session. */
+export function slotOfHash(sessionHash: number, sequence: number): number {
+  return (sessionHash + sequence) % SLOTS;
 }
 
 /** The partition that a slot belongs to. */

@@ -1,5 +1,9 @@
-/** How fast a counter changes: sums by second, minute and hour, as many as the windows need. */
+/**
+ * How fast a counter changes: sums by second, minute and hour, as many as the windows need. What is
+ * set back and added again may sum up beyond 64 bits, and is then told as their end.
+ */
 
+import { clamped } from './int64.ts';
 import type { RateBucket, RatesRecord, RateWindow } from './types.ts';
 
 const SECOND_MS = 1000;
@@ -40,14 +44,14 @@ export class Rates {
       const start = Math.floor(nowMs / unitMs);
       const last = buckets.at(-1);
       if (last !== undefined && last.start >= start) {
-        last.added += amount;
+        last.added = clamped(last.added + amount);
         last.adds += adds;
         continue;
       }
       let old = 0;
       while (old < buckets.length && buckets[old]!.start <= start - count) old++;
       if (old > 0) buckets.splice(0, old);
-      buckets.push({ start, added: amount, adds });
+      buckets.push({ start, added: clamped(amount), adds });
     }
   }
 
@@ -62,12 +66,20 @@ export class Rates {
         added += bucket.added;
         adds += bucket.adds;
       }
-      return { windowMs: unitMs * count, added, adds };
+      return { windowMs: unitMs * count, added: clamped(added), adds };
     });
   }
 
+  /** A copy; what does not change any more is shared. */
   toRecord(): RatesRecord {
-    const [seconds, minutes, hours] = this.windows.map((buckets) => buckets.map((bucket) => ({ ...bucket })));
-    return { seconds: seconds!, minutes: minutes!, hours: hours! };
+    const [seconds, minutes, hours] = this.windows;
+    return { seconds: copyOf(seconds), minutes: copyOf(minutes), hours: copyOf(hours) };
   }
+}
+
+function copyOf(buckets: readonly RateBucket[]): RateBucket[] {
+  const copy = buckets.slice();
+  const last = copy.pop();
+  if (last !== undefined) copy.push({ ...last });
+  return copy;
 }

@@ -7,6 +7,7 @@ import type { Adds } from './adds.ts';
 import type { CounterCache } from './cache.ts';
 import { COMPONENT_BYTES, LARGEST_NEW_BYTES } from './entry.ts';
 import { EVENT_ADDS_BYTES, type EventLog } from './events.ts';
+import { tooManyComponents } from './failures.ts';
 import { counterKey } from './keys.ts';
 import { SLOTS } from './placement.ts';
 import { compareComponents, mergeComponents } from './replicated.ts';
@@ -24,7 +25,7 @@ import {
 
 const NOTHING: readonly string[] = [];
 /** A token record's frame around the groups of a slot. */
-const SLOT_GROUP_BYTES = 64;
+const SLOT_GROUP_BYTES = 72;
 const SLOT_FRAME_BYTES = 2_048;
 
 export interface RequestParts {
@@ -92,7 +93,7 @@ export class CounterRequests implements ResourceRequests<CounterTypes> {
         slots.release(request, request.generation, context.out);
         return context.respond(origin, { type: 'released' });
       case 'merge':
-        return context.respond(origin, { type: 'merged', states: request.states.map((state) => this.merge(state, request.relay)) });
+        return this.mergeAll(request.states, request.relay, origin, context);
       case 'rollUp':
         return this.rollUp(context);
     }
@@ -141,17 +142,28 @@ export class CounterRequests implements ResourceRequests<CounterTypes> {
     if (this.rollingUp) context.follow({ type: 'rollUp' });
   }
 
-  private merge({ name, components }: ReplicatedState, relay: boolean): ReplicatedState | undefined {
+  /** All or, where one would have too many components, none. */
+  private mergeAll(states: readonly ReplicatedState[], relay: boolean, origin: Origin, context: ResourceContext<CounterTypes>): void {
     const { counters, tell } = this.parts;
-    const entry = counters.get(name);
-    if (entry?.kind !== 'replicated') return undefined;
-    const merged = mergeComponents(entry.components, components.toSorted(compareComponents));
-    if (merged !== entry.components && merged.length <= LIMITS.components) {
-      entry.components = merged;
-      counters.touch(entry);
-      if (relay) tell(name);
+    const merged = states.map(({ name, components }) => {
+      const entry = counters.get(name);
+      return entry?.kind === 'replicated' ? mergeComponents(entry.components, components.toSorted(compareComponents)) : undefined;
+    });
+    for (let i = 0; i < states.length; i++) {
+      if ((merged[i]?.length ?? 0) > LIMITS.components) return context.fail(origin, tooManyComponents(states[i]!.name));
     }
-    return { name, components: entry.components };
+    const known = states.map(({ name }, i): ReplicatedState | undefined => {
+      const components = merged[i];
+      if (components === undefined) return undefined;
+      const entry = counters.get(name)!;
+      if (components !== entry.components) {
+        entry.components = components;
+        counters.touch(entry);
+        if (relay) tell(name);
+      }
+      return { name, components };
+    });
+    context.respond(origin, { type: 'merged', states: known });
   }
 
   private *namesOf(request: CounterRequest): Iterable<string> {

@@ -18,7 +18,7 @@ import { Escrow } from './escrow.ts';
 import { checkOperations, evaluateOperations, isExclusive, refusalOfAdd, type CounterState } from './evaluate.ts';
 import { EVENT_ADDS_BYTES, EventLog } from './events.ts';
 import { notFound, wrongKind } from './failures.ts';
-import { counterKey, EVENT_PREFIX, MOVING_PREFIX } from './keys.ts';
+import { counterKey, EVENT_PREFIX, MOVING_PREFIX, replicaKey } from './keys.ts';
 import { HOME_SLOT, homeOf } from './placement.ts';
 import { CounterRequests } from './requests.ts';
 import { Slots } from './slots.ts';
@@ -320,7 +320,7 @@ export class CounterResource implements Resource<CounterTypes>, CounterState {
     let marks = 0;
     let bytes = 0;
     for (const { type, name } of parts) {
-      if (type === 'update' || type === 'delete') marks++;
+      if (type === 'create' || type === 'update' || type === 'delete') marks++;
       if (type === 'delete') bytes += DELETE_BYTES;
       if (names.has(name)) continue;
       names.add(name);
@@ -332,7 +332,7 @@ export class CounterResource implements Resource<CounterTypes>, CounterState {
   }
 
   private change(change: CounterChange, out: RecordOutput<CounterTypes>): void {
-    if (change.type === 'create') return this.create(change);
+    if (change.type === 'create') return this.create(change, out);
     const entry = this.find(change.name)!;
     switch (change.type) {
       case 'add':
@@ -352,6 +352,7 @@ export class CounterResource implements Resource<CounterTypes>, CounterState {
         break;
       case 'delete':
         this.slots.forget(entry, out);
+        if (entry.kind === 'replicated') out.remove(replicaKey(entry.name));
         this.counters.delete(change.name);
         return;
     }
@@ -366,7 +367,12 @@ export class CounterResource implements Resource<CounterTypes>, CounterState {
     this.counters.touch(entry);
   }
 
-  private create({ name, id, kind, bounds, value, shards, createMs }: Extract<CounterChange, { readonly type: 'create' }>): void {
+  private create({ name, id, kind, bounds, value, shards, createMs }: Extract<CounterChange, { readonly type: 'create' }>, out: RecordOutput<CounterTypes>): void {
+    if (kind === 'replicated') {
+      out.put(replicaKey(name), { type: 'replica' });
+      // Others may have counted under this name: they hear of it, and answer with what they know.
+      this.news.add(name);
+    }
     this.counters.create(name, {
       type: 'counter',
       id,

@@ -174,6 +174,15 @@ describe('reads', () => {
     expect(h.replies.at(-1)?.reply).toMatchObject({ type: 'read', answer: { views: [{ value: 5n }] } });
   });
 
+  test('C5: while an add is prepared, direct adds are counted without a value', () => {
+    const h = strong();
+    h.prepare(branch(1), [add('c', 5n)]);
+    expect(h.add('c', 1n, 1, 1)).toEqual(counted(undefined));
+    h.tell('commit', branch(1));
+    expect(h.add('c', 1n, 1, 2)).toEqual(counted(7n));
+    expect(h.add('c', 1n, 1, 1)).toEqual(counted(undefined));
+  });
+
   test("'read-misses-prepared-add' does not wait", () => {
     const h = strong(undefined, undefined, { bugs: ['read-misses-prepared-add'] });
     h.prepare(branch(1), [add('c', 5n)]);

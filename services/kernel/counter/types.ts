@@ -247,7 +247,7 @@ export interface CounterRecord extends Layout {
   readonly rates: RatesRecord;
 }
 
-/** Adds of one batch to one queued counter. */
+/** Adds of one batch to one queued counter; their sum has 64 bits. */
 export interface QueuedAdds {
   readonly name: string;
   readonly id: string;
@@ -268,7 +268,12 @@ export interface MovingRecord {
   readonly id: string;
 }
 
-export type CounterStored = CounterRecord | EventRecord | MovingRecord | TokenRecord<TokenResult>;
+/** Under `replica/<name>`: the counter is replicated; for whoever tells others of all that are. */
+export interface ReplicaRecord {
+  readonly type: 'replica';
+}
+
+export type CounterStored = CounterRecord | EventRecord | MovingRecord | ReplicaRecord | TokenRecord<TokenResult>;
 
 /** Emitted once per batch that changes something. */
 export interface CounterEvent {
@@ -323,8 +328,10 @@ export const LIMITS = {
   operations: 1_000,
   /** Adds of one request: their tokens fit one write, whatever their scopes. */
   adds: 1_024,
-  /** Components of a replicated counter. */
-  components: 1_024,
+  /** Components of a replicated counter: as many counters as one branch may have must fit one write. */
+  components: 160,
+  /** Operations of a branch that do more than add and check: each writes more than its counter. */
+  configurations: 8,
   shards: 64,
   /** Replicated counters of one merge, and counters of one page of what moves. */
   states: 32,

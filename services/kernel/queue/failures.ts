@@ -98,6 +98,15 @@ export function keyHeld(topic: string, orderingKey: string): Failure {
   };
 }
 
+export function keyPaused(orderingKey: string, sequence: number): Failure {
+  return {
+    reason: 'ORDERING_KEY_PAUSED',
+    message: `message ${sequence} of ordering key "${orderingKey}" was refused before; to keep the order, send that again first, then this one`,
+    metadata: { orderingKey, sequence: String(sequence) },
+    retryAfterMs: RETRY_MS,
+  };
+}
+
 export function tooManyWait(what: string, count: number): Failure {
   return { reason: 'OVERLOADED', message: `${count} ${what}, the limit; try again later`, retryAfterMs: RETRY_MS };
 }

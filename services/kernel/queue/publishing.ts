@@ -7,7 +7,7 @@
 import type { Failure } from '../failure.ts';
 import type { Cost, Origin } from '../kernel.ts';
 import { GROUP_BYTES, POSITION_BYTES } from './ack-log.ts';
-import { keyHeld, memoryFull, tooManyIds, tooManyWait, topicFull, topicNotFound } from './failures.ts';
+import { keyHeld, keyPaused, memoryFull, tooManyIds, tooManyWait, topicFull, topicNotFound } from './failures.ts';
 import { orderLock } from './keys.ts';
 import { Fifo } from './positions.ts';
 import type { QueuePartition } from './partition.ts';
@@ -29,6 +29,8 @@ class Publication implements Due {
   readonly origin: Origin;
   readonly positions: number[];
   failures: Map<number, Failure> | undefined;
+  /** Ordering keys of which a message was refused, with its sequence. */
+  paused: Map<string, number> | undefined;
   /** Messages that wait. */
   open = 0;
   over = false;
@@ -68,6 +70,8 @@ export class Publishing {
   /** Publications with messages that wait, by whoever asked. */
   private readonly blocked = new Set<Publication>();
   private blockedCount = 0;
+  /** The same of whole sessions: what is behind a refused message must not overtake it. */
+  private readonly paused = new Map<string, number>();
   /** Answers that are given when the batch ends. */
   private done: Publication[] = [];
 
@@ -197,6 +201,10 @@ export class Publishing {
 
   private publishOne(publication: Publication, index: number, topic: Topic, context: QueueContext): void {
     const { orderingKey } = publication.request.messages[index]!;
+    if (orderingKey !== '') {
+      const refused = this.pausedBy(publication, index, orderingKey);
+      if (refused !== undefined) return this.refuse(publication, index, keyPaused(orderingKey, refused));
+    }
     if (orderingKey === '' || this.held.size === 0 || this.state.bugs.has('publish-overtakes')) {
       return this.append(publication, index, topic, context);
     }
@@ -246,6 +254,33 @@ export class Publishing {
 
   private refuse(publication: Publication, index: number, failure: Failure): void {
     (publication.failures ??= new Map()).set(index, failure);
+    const { messages, session, sequences, topic } = publication.request;
+    const { orderingKey } = messages[index]!;
+    if (orderingKey === '' || failure.reason === 'ORDERING_KEY_PAUSED') return;
+    const sequence = sequences[index] ?? index;
+    publication.paused ??= new Map();
+    if (!publication.paused.has(orderingKey)) publication.paused.set(orderingKey, sequence);
+    if (session === '') return;
+    const name = `${session}\n${orderLock(topic, orderingKey)}`;
+    this.paused.set(name, Math.min(sequence, this.paused.get(name) ?? sequence));
+    if (this.paused.size <= LIMITS.pausedKeys) return;
+    for (const oldest of this.paused.keys()) {
+      this.paused.delete(oldest);
+      return;
+    }
+  }
+
+  /** The sequence of an earlier message of this key that was refused and has not come again. */
+  private pausedBy(publication: Publication, index: number, orderingKey: string): number | undefined {
+    const refused = publication.paused?.get(orderingKey);
+    if (refused !== undefined) return refused;
+    const { session, sequences, topic } = publication.request;
+    if (session === '' || this.paused.size === 0) return undefined;
+    const name = `${session}\n${orderLock(topic, orderingKey)}`;
+    const earlier = this.paused.get(name);
+    if (earlier === undefined || sequences[index]! > earlier) return earlier;
+    this.paused.delete(name);
+    return undefined;
   }
 
   private finish(publication: Publication): void {

@@ -219,12 +219,13 @@ export class PullRing {
     const { state, subscription } = this;
     state.pulls.delete(pull.origin);
     const { messages, group, request } = pull;
+    const deadlineMs = state.nowMs + (request.ackDeadlineMs || subscription.config.ackDeadlineMs);
     if (group !== undefined) {
-      state.timers.set(group, state.nowMs + (request.ackDeadlineMs || subscription.config.ackDeadlineMs));
+      state.timers.set(group, deadlineMs);
       subscription.delivered.add(messages.length, state.nowMs);
     }
     const incarnation = subscription.topic?.isDurable === false ? state.epoch : 0;
-    context.respond(pull.origin, { type: 'delivered', messages, incarnation });
+    context.respond(pull.origin, { type: 'delivered', messages, incarnation, deadlineMs });
   }
 
   private leave(pull: Pull): void {

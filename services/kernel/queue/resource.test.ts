@@ -251,6 +251,16 @@ describe('limits', () => {
     expect(h.publish('orders', message('c'))).toEqual([3]);
   });
 
+  test('behind a message that was refused, its ordering key waits for it', () => {
+    const h = setUp({ topic: { maxBytes: 6 } });
+    const k = { orderingKey: 'k' };
+    expect(h.publishAs(id(1), 1, 'orders', message('1234', k), message('5678', k), message('9', k), message('x'))).toEqual([1, 'OVERLOADED', 'ORDERING_KEY_PAUSED', 2]);
+    expect(h.publishAs(id(1), 5, 'orders', message('y', k))).toEqual(['ORDERING_KEY_PAUSED']);
+    h.ack('billing', h.pull('billing'));
+    expect(h.publishAs(id(1), 2, 'orders', message('5678', k), message('9', k))).toEqual([3, 4]);
+    expect(h.publishAs(id(1), 5, 'orders', message('y', k))).toEqual([5]);
+  });
+
   test('a topic that drops the oldest always takes more', () => {
     const h = setUp({ topic: { maxMessages: 2, overflow: 'dropOldest' } });
     expect(h.publish('orders', message('a'), message('b'), message('c'))).toEqual([1, 2, 3]);

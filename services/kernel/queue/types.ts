@@ -124,7 +124,13 @@ export type ConfigureWrite =
 
 export type QueueOperation =
   | { readonly type: 'publish'; readonly topic: string; readonly message: NewMessage }
-  | { readonly type: 'acknowledge'; readonly subscription: string; readonly tag: DeliveryTag }
+  | {
+      readonly type: 'acknowledge';
+      readonly subscription: string;
+      readonly tag: DeliveryTag;
+      /** Routing key that leads to the delivery's partition. Not looked at here. */
+      readonly route?: string;
+    }
   | ConfigureOperation;
 
 /** What a commit does. */
@@ -210,7 +216,13 @@ export type QueueResponse =
       /** Epoch under which a memory topic's positions count; 0 for those of a disk topic. */
       readonly incarnation: number;
     }
-  | { readonly type: 'delivered'; readonly messages: readonly DeliveredMessage[]; readonly incarnation: number }
+  | {
+      readonly type: 'delivered';
+      readonly messages: readonly DeliveredMessage[];
+      readonly incarnation: number;
+      /** Wall time until which they are to be acknowledged. */
+      readonly deadlineMs: number;
+    }
   | { readonly type: 'settled'; readonly failures: readonly SettleFailure[] };
 
 export interface SettleFailure {
@@ -433,6 +445,8 @@ export const LIMITS = {
   tags: 10_000,
   /** Publishes that wait for ordering keys. */
   blockedPublishes: 10_000,
+  /** Ordering keys of sessions that wait for a refused message to be sent again. */
+  pausedKeys: 10_000,
   /** Ranges of acknowledged positions that a snapshot remembers; what is beyond counts as not acknowledged. */
   snapshotRanges: 20_000,
 } as const;

@@ -16,6 +16,8 @@ export const TOKEN_PREFIX = 'token/';
 const GROUP_WEIGHT = 4;
 /** The log may be this much heavier than twice what it has to remember. */
 const SLACK = 1024;
+/** Records are removed when there are so many to remove: a range costs a store more than a put. */
+const REMOVED_TOGETHER = 32;
 /** Most tokens and groups that one batch moves forward. */
 export const MOVED_TOKENS = 512;
 export const MOVED_GROUPS = 64;
@@ -26,7 +28,8 @@ export function tokenKey(number: number): string {
 
 export class TokenLog<Result> {
   private readonly records: LogRecord<Result>[] = [];
-  /** Of the oldest record, the groups that are known to be needed no more. */
+  /** How many of the oldest are needed no more; of the next one, so many groups. */
+  private obsolete = 0;
   private passed = 0;
   private number = 1;
   private weight = 0;
@@ -102,7 +105,8 @@ export class TokenLog<Result> {
     let tokens = MOVED_TOKENS;
     let groups = MOVED_GROUPS;
     let excess = this.weight - 2 * live - SLACK;
-    for (const record of this.records) {
+    for (let i = this.obsolete; i < this.records.length; i++) {
+      const record = this.records[i]!;
       if (excess <= 0) return;
       for (const entry of record.entries) {
         if (!isNeeded(entry, record)) continue;
@@ -120,7 +124,7 @@ export class TokenLog<Result> {
   }
 
   private removeOldest(out: RecordWriter<TokenRecord<Result>>): void {
-    let removed = 0;
+    let removed = this.obsolete;
     // The newest one stays: it has the floor.
     while (removed < this.records.length - 1) {
       const record = this.records[removed]!;
@@ -130,7 +134,9 @@ export class TokenLog<Result> {
       this.passed = 0;
       removed++;
     }
-    if (removed === 0) return;
+    this.obsolete = removed;
+    if (removed < REMOVED_TOGETHER) return;
+    this.obsolete = 0;
     out.removeRange(tokenKey(this.records[0]!.number), tokenKey(this.records[removed]!.number));
     this.records.splice(0, removed);
   }

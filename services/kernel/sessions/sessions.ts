@@ -22,7 +22,7 @@ export const COLLECTED_SESSIONS = 64;
 
 /** Tags and lengths; the floor; a session's id and mark; a sequence. */
 const RECORD_BYTES = 128;
-const GROUP_BYTES = 64;
+const GROUP_BYTES = 72;
 const SEQUENCE_BYTES = 8;
 const FULL_RETRY_MS = 1000;
 

@@ -75,7 +75,7 @@ export const DEFAULT_SESSION_SETTINGS: Omit<SessionSettings, 'resultBytes' | 'sc
   retentionMs: 15 * 60_000,
   maxSessions: 200_000,
   maxTokens: 1_000_000,
-  maxScopeSessions: 4_096,
+  maxScopeSessions: 12_000,
   maxScopeTokens: 8_192,
   maxSessionTokens: 4_096,
 };

@@ -113,7 +113,7 @@ export function hostParticipant<T extends ResourceTypes, Event>(
 
 /** What is traced: what may wait for a write, of sampled transactions. */
 export function describeCommand(command: ParticipantCommand): ObservedCommand | undefined {
-  if (command.type === 'local' || command.type === 'resolve')
+  if (command.type === 'local' || command.type === 'resolve' || command.type === 'request')
     return { name: command.type, traceparent: (command.origin as Requester<ParticipantReply> | undefined)?.caller?.traceparent };
   if (command.type !== 'message' || !('trace' in command.message)) return undefined;
   return { name: command.message.type, traceparent: command.message.trace };

@@ -3,11 +3,12 @@
 import { ParticipantKernel } from '../../../services/kernel/participant/kernel.ts';
 import { QueueResource } from '../../../services/kernel/queue/resource.ts';
 import type { QueueTypes } from '../../../services/kernel/queue/types.ts';
+import { decodeOperations } from '../../../services/queue/codec-operations.ts';
 import { queueCodec } from '../../../services/queue/codec.ts';
 import { only } from '../bugs.ts';
 import { PARTITIONS } from '../world/cluster.ts';
 import { participantSettings, type SimulatedKind } from '../world/kind.ts';
-import { operationIn } from '../world/opaque.ts';
+import { isSimulated, operationIn } from '../world/opaque.ts';
 import { PORT } from './messages.ts';
 
 const MEMORY_BYTES = 1_000_000;
@@ -33,5 +34,13 @@ export const QUEUE_KIND: SimulatedKind = {
     });
   },
   codec: queueCodec,
-  decodeOperations: (operations) => operations.map(operationIn),
+  decodeOperations: (operations) => {
+    const decoded = [];
+    for (const operation of operations) {
+      const one = isSimulated(operation) ? [operationIn(operation)] : decodeOperations([operation]);
+      if ('reason' in one) return one;
+      decoded.push(...one);
+    }
+    return decoded;
+  },
 };

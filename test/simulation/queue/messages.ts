@@ -1,33 +1,37 @@
 /** Messages as clients make them: what the kernel stores and hands out without reading it. */
 
-import type { MessagePort, NewMessage } from '../../../services/kernel/queue/types.ts';
+import { Message } from '../../../services/gen/txmesh/queue/v1/queue.ts';
+import type { NewMessage } from '../../../services/kernel/queue/types.ts';
+import { messagePort } from '../../../services/queue/codec-messages.ts';
 import type { PublishedMessage } from './history.ts';
 
-interface Content {
-  readonly payload: string;
-  readonly attributes: Readonly<Record<string, string>>;
-}
+export const PORT = messagePort;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-const encode = (content: Content): Uint8Array => encoder.encode(JSON.stringify(content));
-const decode = (bytes: Uint8Array): Content => JSON.parse(decoder.decode(bytes)) as Content;
-
-export const PORT: MessagePort = {
-  attributesOf: (encoded) => new Map(Object.entries(decode(encoded).attributes)),
-  annotate(encoded, attributes) {
-    const content = decode(encoded);
-    return encode({ ...content, attributes: { ...content.attributes, ...Object.fromEntries(attributes) } });
-  },
-};
-
-export const payloadOf = (encoded: Uint8Array): string => decode(encoded).payload;
+export const payloadOf = (encoded: Uint8Array): string => decoder.decode(Message.decode(encoded).data);
 
 /** A property of the payload that a filter can ask for. */
 export const isEven = (payload: string): boolean => payload.length % 2 === 0;
 
-export function messageOf({ payload, orderingKey, priority, deliverAtMs, timeToLiveMs }: PublishedMessage): NewMessage {
-  const encoded = encode({ payload, attributes: { parity: isEven(payload) ? 'even' : 'odd' } });
-  return { encoded, orderingKey, priority, deliverAtMs, timeToLiveMs, deduplicationId: '' };
+/** As it goes over the wire. When it is due, the simulation keeps apart: it is a time of the simulated world. */
+export function wireMessageOf({ payload, orderingKey, priority, timeToLiveMs }: PublishedMessage): Message {
+  return {
+    data: encoder.encode(payload),
+    attributes: { parity: isEven(payload) ? 'even' : 'odd' },
+    orderingKey,
+    priority,
+    deliverTime: undefined,
+    delay: undefined,
+    timeToLive: timeToLiveMs === 0 ? undefined : { seconds: BigInt(Math.floor(timeToLiveMs / 1000)), nanos: (timeToLiveMs % 1000) * 1e6 },
+    deduplicationId: '',
+    traceparent: '',
+  };
+}
+
+/** As the kernel takes it. */
+export function messageOf(message: PublishedMessage): NewMessage {
+  const { orderingKey, priority, deliverAtMs, timeToLiveMs } = message;
+  return { encoded: Message.encode(wireMessageOf(message)).finish(), orderingKey, priority, deliverAtMs, timeToLiveMs, deduplicationId: '' };
 }

@@ -1,7 +1,7 @@
 /** The services of the simulated meshes: small, so that everything meets everything. */
 
 import { partitionOf } from '../../../services/kernel/hash.ts';
-import { COORDINATOR, type ParticipantKindName, type Service } from '../../../services/runtime/cluster/view.ts';
+import { COORDINATOR, type Service } from '../../../services/runtime/cluster/view.ts';
 
 export const CLUSTER_ID = '00000000-0000-4000-8000-000000000001';
 export const PARTITIONS = 2;
@@ -17,7 +17,7 @@ const PARTICIPANTS: Readonly<Record<Shape, readonly Omit<Service, 'partitions'>[
   ],
   'all kinds': [
     { name: 'money', kind: 'key-value' },
-    { name: 'queue', kind: 'queue' as string as ParticipantKindName },
+    { name: 'queue', kind: 'queue' },
     { name: 'counter', kind: 'counter' },
   ],
 };

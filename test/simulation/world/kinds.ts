@@ -3,7 +3,7 @@
 import { coordinatorCodec } from '../../../services/coordinator/codec.ts';
 import { CoordinatorKernel } from '../../../services/kernel/coordinator/kernel.ts';
 import type { OpaqueOperation } from '../../../services/kernel/messages.ts';
-import type { Service } from '../../../services/runtime/cluster/service.ts';
+import type { ParticipantKindName, Service } from '../../../services/runtime/cluster/service.ts';
 import type { RecordCodec } from '../../../services/runtime/partition/term.ts';
 import { only } from '../bugs.ts';
 import { COUNTER_KIND } from '../counter/kind.ts';
@@ -12,7 +12,7 @@ import { QUEUE_KIND } from '../queue/kind.ts';
 import type { AnyKernel, AnyRecord, AnyTypes } from './commands.ts';
 import type { KernelSettings, SimulatedKind } from './kind.ts';
 
-const KINDS: Readonly<Record<string, SimulatedKind>> = {
+const KINDS: Readonly<Record<ParticipantKindName, SimulatedKind>> = {
   'key-value': KEY_VALUE,
   counter: COUNTER_KIND,
   queue: QUEUE_KIND,
@@ -35,7 +35,6 @@ export function decodeOperations({ kind }: Service, opaque: readonly OpaqueOpera
 }
 
 function kindOf(kind: Service['kind']): SimulatedKind {
-  const found = KINDS[kind];
-  if (found === undefined) throw new Error(`${kind} is no kind of participant that is simulated`);
-  return found;
+  if (kind === 'coordinator' || kind === 'external') throw new Error(`${kind} is no kind of participant that is simulated`);
+  return KINDS[kind];
 }

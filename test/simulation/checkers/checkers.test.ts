@@ -70,6 +70,21 @@ describe('atomicity', () => {
     expect(checkAtomicity(transfer().apply('t', A, 4).history)).toHaveLength(1);
   });
 
+  test('sees a message that is not published with the rest', () => {
+    const story = new Story().begin('t', 0, [A]).apply('t', A, 4);
+    const message = {
+      topic: 'orders', partition: 0, payload: 't#0/1', orderingKey: '', priority: 0, deliverAtMs: 0, timeToLiveMs: 0,
+      writer: keyOf('t', 0), startMs: 0, endMs: Infinity, position: undefined,
+    };
+    const { history } = story;
+    history.contents.get(keyOf('t', 0))!.publishes.push(message);
+    history.queue.published.set(message.payload, message);
+    expect(checkAtomicity(history)).toHaveLength(1);
+    history.queue.stored.push({ topic: 'orders', partition: 0, position: 1, payload: message.payload, publishMs: 5, fromMs: 5, untilMs: Infinity });
+    expect(checkAtomicity(history)).toEqual([]);
+    expect(checkAtomicity(story.tell('t', 'aborted', 9).history)).toHaveLength(1);
+  });
+
   test('sees a commit that was told and lost', () => {
     expect(checkAtomicity(transfer().tell('t', 'committed', 5).history)).toHaveLength(1);
   });

@@ -6,7 +6,7 @@ import type { Step } from '../work/step.ts';
 import type { Transactions } from '../work/transactions.ts';
 import { PARTITIONS } from '../world/cluster.ts';
 import { purge, seek } from './operations.ts';
-import { SUBSCRIPTIONS } from './plan.ts';
+import { SOUGHT, subscriptionNamed } from './plan.ts';
 
 /** How far back a seek by time goes, milliseconds, and how many messages one by positions. */
 const BACK_MS = 3000;
@@ -24,7 +24,7 @@ export class Administrator {
   async administer(): Promise<void> {
     const { random } = this.actor;
     if (random.chance(0.2)) return this.change('narrow', undefined, purge('narrow'));
-    const { name, topic } = random.pick(SUBSCRIPTIONS.filter(({ sought }) => sought));
+    const { name, topic } = subscriptionNamed(random.pick(SOUGHT));
     await this.change(topic, name, seek(name, this.target(topic)));
   }
 

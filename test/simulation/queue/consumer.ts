@@ -1,16 +1,16 @@
 /** A client that takes messages, acknowledges most of them, and now and then gives one back, extends it or forgets it. */
 
-import type { DeliveredMessage as Received, DeliveryTag, QueueRequest } from '../../../services/kernel/queue/types.ts';
+import type { DeliveredMessage as Received, DeliveryTag, QueueRequest, SubscriptionConfig } from '../../../services/kernel/queue/types.ts';
 import { CALL_TIMEOUT_MS, type Actor } from '../work/actor.ts';
 import { PARTITIONS } from '../world/cluster.ts';
 import type { AnyReply, Leaving } from '../world/commands.ts';
 import type { Settlement } from './history.ts';
 import { payloadOf } from './messages.ts';
-import { QUEUE, SUBSCRIPTIONS, type PlannedSubscription } from './plan.ts';
+import { QUEUE, SUBSCRIPTIONS } from './plan.ts';
 
 /** A message that a consumer holds. */
 export interface Held {
-  readonly subscription: PlannedSubscription;
+  readonly subscription: SubscriptionConfig;
   readonly partition: number;
   readonly tag: DeliveryTag;
   readonly payload: string;
@@ -38,7 +38,7 @@ export class Consumer {
   }
 
   /** @param waitMs how long to wait for a first one */
-  async pull(subscription: PlannedSubscription, partition: number, maxMessages: number, waitMs: number): Promise<Held[]> {
+  async pull(subscription: SubscriptionConfig, partition: number, maxMessages: number, waitMs: number): Promise<Held[]> {
     const { actor } = this;
     const onLeave = (reply: AnyReply, leaving: Leaving): void => this.note(reply, leaving, subscription, partition, maxMessages);
     const answer = await actor.call(QUEUE, partition, (nowMs, origin) => ({
@@ -59,7 +59,7 @@ export class Consumer {
     return messages.map((message) => ({ subscription, partition, tag: tagOf(message, incarnation), payload: payloadOf(message.encoded) }));
   }
 
-  private note(reply: AnyReply, leaving: Leaving, { name, ackDeadlineMs }: PlannedSubscription, partition: number, room: number): void {
+  private note(reply: AnyReply, leaving: Leaving, { name, ackDeadlineMs }: SubscriptionConfig, partition: number, room: number): void {
     if (reply.type !== 'response' || reply.response.type !== 'delivered') return;
     const { actor } = this;
     const { pulls, delivered } = actor.history.queue;

@@ -6,14 +6,6 @@ import { PARTITIONS } from '../world/cluster.ts';
 
 export const QUEUE = 'queue';
 
-/** What clients do with a subscription. */
-export interface PlannedSubscription extends SubscriptionConfig {
-  /** Whether consumers take messages in transactions, besides acknowledging directly. */
-  readonly handled: boolean;
-  /** Whether an administrator seeks and purges it. */
-  readonly sought: boolean;
-}
-
 const topic = (name: string, more: Partial<TopicConfig> = {}): TopicConfig => ({
   name,
   storage: 'disk',
@@ -28,7 +20,7 @@ const topic = (name: string, more: Partial<TopicConfig> = {}): TopicConfig => ({
   ...more,
 });
 
-const subscription = (name: string, of: string, more: Partial<PlannedSubscription> = {}): PlannedSubscription => ({
+const subscription = (name: string, of: string, more: Partial<SubscriptionConfig> = {}): SubscriptionConfig => ({
   name,
   topic: of,
   mode: 'parallel',
@@ -43,8 +35,6 @@ const subscription = (name: string, of: string, more: Partial<PlannedSubscriptio
   state: 'active',
   createMs: 0,
   version: 1,
-  handled: false,
-  sought: false,
   ...more,
 });
 
@@ -59,25 +49,29 @@ export const TOPICS: readonly TopicConfig[] = [
   topic('volatile', { storage: 'memory' }),
 ];
 
-export const SUBSCRIPTIONS: readonly PlannedSubscription[] = [
-  subscription('handled', 'orders', { handled: true }),
-  subscription('ordered', 'orders', { mode: 'sequential', handled: true }),
+export const SUBSCRIPTIONS: readonly SubscriptionConfig[] = [
+  subscription('handled', 'orders'),
+  subscription('ordered', 'orders', { mode: 'sequential' }),
   subscription('ranked', 'orders', { mode: 'priority' }),
   subscription('once', 'orders', { exactlyOnce: true, ackDeadlineMs: 500 }),
-  subscription('replayed', 'orders', { handled: true, sought: true }),
-  subscription('fragile', 'orders', { handled: true, deadLetter: { topic: 'dead', maxDeliveryAttempts: 2 }, minimumBackoffMs: 50, maximumBackoffMs: 200 }),
+  subscription('replayed', 'orders'),
+  subscription('fragile', 'orders', { deadLetter: { topic: 'dead', maxDeliveryAttempts: 2 }, minimumBackoffMs: 50, maximumBackoffMs: 200 }),
   subscription('even', 'orders', { filter: 'attributes.parity = "even"' }),
   subscription('collected', 'results', { mode: 'sequential' }),
   subscription('buried', 'dead'),
-  subscription('narrowed', 'narrow', { handled: true }),
+  subscription('narrowed', 'narrow'),
   subscription('vapour', 'volatile'),
 ];
+
+/** Whose messages consumers take in transactions, besides acknowledging them directly; and what an administrator seeks. */
+export const HANDLED: readonly string[] = ['handled', 'ordered', 'replayed', 'fragile', 'narrowed'];
+export const SOUGHT: readonly string[] = ['replayed'];
 
 /** Where the subscription moves what is never acknowledged. */
 export const FRAGILE = 'fragile';
 export const DEAD = 'dead';
 
-export function subscriptionNamed(name: string): PlannedSubscription {
+export function subscriptionNamed(name: string): SubscriptionConfig {
   return SUBSCRIPTIONS.find((one) => one.name === name)!;
 }
 

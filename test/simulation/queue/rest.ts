@@ -1,12 +1,12 @@
 /** When everything has come to rest: every subscription is emptied, which shows what was lost. */
 
-import type { DeliveryTag } from '../../../services/kernel/queue/types.ts';
+import type { DeliveryTag, SubscriptionConfig } from '../../../services/kernel/queue/types.ts';
 import { PARTITIONS } from '../world/cluster.ts';
 import type { AnyReply } from '../world/commands.ts';
 import type { Ask } from '../world/rest.ts';
 import type { Drained } from './history.ts';
 import { payloadOf } from './messages.ts';
-import { QUEUE, SUBSCRIPTIONS, type PlannedSubscription } from './plan.ts';
+import { QUEUE, SUBSCRIPTIONS } from './plan.ts';
 
 /** Rounds without a message until nothing more is waited for; the pause is longer than any deadline or delay together. */
 const QUIET_ROUNDS = 5;
@@ -30,7 +30,7 @@ export async function drain(ask: Ask, sleep: (forMs: number) => Promise<void>): 
   return { drained, problems: [] };
 }
 
-async function empty({ name }: PlannedSubscription, partition: number, ask: Ask, drained: Drained[]): Promise<void> {
+async function empty({ name }: SubscriptionConfig, partition: number, ask: Ask, drained: Drained[]): Promise<void> {
   for (let pulled = 0; pulled < MOST_PULLS; pulled++) {
     const reply = await ask(QUEUE, partition, (origin) => ({
       type: 'request',

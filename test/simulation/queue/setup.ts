@@ -8,7 +8,7 @@ import { QUEUE, SUBSCRIPTIONS, TOPICS } from './plan.ts';
 export function queueCreations(): Creation[] {
   const operations: QueueOperation[] = [
     ...TOPICS.map((config) => ({ type: 'createTopic', config }) as const),
-    ...SUBSCRIPTIONS.map(({ handled: _, sought: __, ...config }) => ({ type: 'createSubscription', config }) as const),
+    ...SUBSCRIPTIONS.map((config) => ({ type: 'createSubscription', config }) as const),
   ];
   return operations.flatMap((operation) => Array.from({ length: PARTITIONS }, (_, partition) => ({ service: QUEUE, partition, operation })));
 }

@@ -7,7 +7,7 @@ import { put } from '../keys/operations.ts';
 import type { Place } from '../keys/places.ts';
 import type { Consumer, Held } from '../queue/consumer.ts';
 import { acknowledge, publish } from '../queue/operations.ts';
-import { SUBSCRIPTIONS } from '../queue/plan.ts';
+import { HANDLED, subscriptionNamed } from '../queue/plan.ts';
 import type { Producer } from '../queue/producer.ts';
 import { PARTITIONS } from '../world/cluster.ts';
 import type { Actor } from './actor.ts';
@@ -53,7 +53,7 @@ export class MixedWorker {
   async handle(): Promise<void> {
     const { actor, transactions } = this;
     const { random, profile } = actor;
-    const subscription = random.pick(SUBSCRIPTIONS.filter(({ handled, name }) => handled && profile.subscriptions?.includes(name) !== false));
+    const subscription = subscriptionNamed(random.pick(HANDLED.filter((name) => profile.subscriptions?.includes(name) !== false)));
     const held = await this.consumer.pull(subscription, random.below(PARTITIONS), 1 + random.below(2), random.below(400));
     if (held.length === 0) return;
     if (random.chance(profile.lateHandling)) await actor.sleep(random.between(0.3, 1.5) * subscription.ackDeadlineMs);

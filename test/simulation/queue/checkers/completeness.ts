@@ -1,8 +1,9 @@
 /** Nothing is lost: what is published comes to every subscription that wants it, until it is acknowledged. */
 
+import type { SubscriptionConfig } from '../../../../services/kernel/queue/types.ts';
 import { ms, type StoredMessage } from '../history.ts';
 import { isEven } from '../messages.ts';
-import { DEAD, FRAGILE, SUBSCRIPTIONS, type PlannedSubscription } from '../plan.ts';
+import { DEAD, FRAGILE, SUBSCRIPTIONS } from '../plan.ts';
 import type { Facts } from './facts.ts';
 
 /** When every subscription was emptied. */
@@ -36,7 +37,7 @@ function settledMessages({ history }: Facts): Set<string> {
 }
 
 /** What may be gone by what an administrator did, or the topic's limits. */
-function isExempt({ history }: Facts, { name, topic, filter }: PlannedSubscription, message: StoredMessage): boolean {
+function isExempt({ history }: Facts, { name, topic, filter }: SubscriptionConfig, message: StoredMessage): boolean {
   if (topic === 'narrow' || (filter !== '' && !isEven(message.payload))) return true;
   return history.queue.administrations.some((one) => one.subscription === name || (one.subscription === undefined && one.topic === topic));
 }

@@ -74,7 +74,7 @@ describe('atomicity', () => {
     const story = new Story().begin('t', 0, [A]).apply('t', A, 4);
     const message = {
       topic: 'orders', partition: 0, payload: 't#0/1', orderingKey: '', priority: 0, deliverAtMs: 0, timeToLiveMs: 0,
-      writer: keyOf('t', 0), startMs: 0, endMs: Infinity, position: undefined,
+      deduplicated: false, writer: keyOf('t', 0), startMs: 0, endMs: Infinity, position: undefined,
     };
     const { history } = story;
     history.contents.get(keyOf('t', 0))!.publishes.push(message);

@@ -17,7 +17,7 @@ export interface Held {
 }
 
 /** What is done with a message. */
-const FATES = { acknowledge: 12, extend: 2, giveBack: 2, forget: 2 };
+const FATES = { acknowledge: 12, extend: 2, giveBack: 2, release: 1, forget: 2 };
 /** How long a pull waits at the longest, milliseconds. */
 const WAIT_MS = 500;
 
@@ -85,7 +85,7 @@ export class Consumer {
     await this.ask(held, 'acknowledge');
   }
 
-  /** Acknowledges, extends or gives back; tries once more if the answer does not come. */
+  /** Acknowledges, extends, gives back or releases; tries once more if the answer does not come. */
   async ask({ subscription: { name, ackDeadlineMs }, partition, tag }: Held, type: Settlement['type']): Promise<void> {
     const { actor } = this;
     const { generation, position, attempt } = tag;
@@ -104,10 +104,15 @@ export class Consumer {
     };
     actor.history.queue.settlements.push(settlement);
     const request: QueueRequest =
-      type === 'acknowledge'
+      type === 'acknowledge' || type === 'release'
         ? { type, subscription: name, tags: [tag] }
         : { type: 'modifyDeadline', subscription: name, tags: [tag], deadlinesMs: [deadlineMs] };
     const single = actor.random.chance(0.5);
+    if (type === 'release') {
+      // Nobody answers it; a copy would release the next delivery, which has the same attempt.
+      actor.count('released');
+      return void actor.call(QUEUE, partition, (_, origin) => ({ type: 'request', origin, request }), 0, { single: true });
+    }
     let tries = 0;
     await actor.retrying(2, async () => {
       tries++;

@@ -16,6 +16,8 @@ export interface PublishedMessage {
   readonly deliverAtMs: number;
   /** 0: as long as the topic keeps it. */
   readonly timeToLiveMs: number;
+  /** Whether its own id, and not a token, keeps it from being published twice. */
+  readonly deduplicated: boolean;
   /** Of the transaction's content that it is a part of. */
   readonly writer: string | undefined;
   readonly startMs: number;
@@ -57,7 +59,7 @@ export interface DeliveredMessage extends Delivery, Leaving {
 
 /** Somebody settles or extends one delivery, outside of transactions. */
 export interface Settlement extends Delivery {
-  readonly type: 'acknowledge' | 'extend' | 'giveBack';
+  readonly type: 'acknowledge' | 'extend' | 'giveBack' | 'release';
   readonly attempt: number;
   /** Of an extension: until when from now on. */
   readonly deadlineMs: number;

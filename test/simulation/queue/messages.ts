@@ -16,7 +16,7 @@ export const payloadOf = (encoded: Uint8Array): string => decoder.decode(Message
 export const isEven = (payload: string): boolean => payload.length % 2 === 0;
 
 /** As it goes over the wire. When it is due, the simulation keeps apart: it is a time of the simulated world. */
-export function wireMessageOf({ payload, orderingKey, priority, timeToLiveMs }: PublishedMessage): Message {
+export function wireMessageOf({ payload, orderingKey, priority, timeToLiveMs, deduplicated }: PublishedMessage): Message {
   return {
     data: encoder.encode(payload),
     attributes: { parity: isEven(payload) ? 'even' : 'odd' },
@@ -25,7 +25,7 @@ export function wireMessageOf({ payload, orderingKey, priority, timeToLiveMs }: 
     deliverTime: undefined,
     delay: undefined,
     timeToLive: timeToLiveMs === 0 ? undefined : { seconds: BigInt(Math.floor(timeToLiveMs / 1000)), nanos: (timeToLiveMs % 1000) * 1e6 },
-    deduplicationId: '',
+    deduplicationId: deduplicated ? payload : '',
     traceparent: '',
   };
 }
@@ -33,5 +33,7 @@ export function wireMessageOf({ payload, orderingKey, priority, timeToLiveMs }: 
 /** As the kernel takes it. */
 export function messageOf(message: PublishedMessage): NewMessage {
   const { orderingKey, priority, deliverAtMs, timeToLiveMs } = message;
-  return { encoded: Message.encode(wireMessageOf(message)).finish(), orderingKey, priority, deliverAtMs, timeToLiveMs, deduplicationId: '' };
+  const wire = wireMessageOf(message);
+  const { deduplicationId } = wire;
+  return { encoded: Message.encode(wire).finish(), orderingKey, priority, deliverAtMs, timeToLiveMs, deduplicationId };
 }

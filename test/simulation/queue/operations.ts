@@ -37,6 +37,12 @@ export function purge(topic: string): Step[] {
   return everywhere({ $case: 'purgeTopic', value: topic });
 }
 
+/** Kept for an hour. */
+export function snapshot(name: string, subscription: string, topic: string, createMs: number): Step[] {
+  const value = { name, subscription, topic, expireTime: toTimestamp(createMs + 3_600_000), createTime: toTimestamp(createMs) };
+  return everywhere({ $case: 'createSnapshot', value });
+}
+
 type Change = NonNullable<ConfigureOperation['change']>;
 type WireTarget = Extract<Change, { readonly $case: 'seek' }>['value']['target'];
 

@@ -14,6 +14,12 @@ interface Pending {
   readonly sequence: number;
 }
 
+interface MessageOptions {
+  /** Of the transaction's content that it is to be a part of. */
+  readonly writer?: string;
+  readonly deduplicated?: boolean;
+}
+
 /** Messages of one session before another one is begun. */
 const SESSION_MESSAGES = 25;
 const TRIES = 4;
@@ -41,8 +47,9 @@ export class Producer {
     }
     const topic = random.weighted(TOPICS);
     const orderingKey = random.pick(profile.orderingKeys);
+    const deduplicated = random.chance(0.2);
     for (let count = 1 + random.below(3); count > 0; count--) {
-      this.pending.push({ message: this.make(topic, orderingKey), sequence: ++this.sequence });
+      this.pending.push({ message: this.make(topic, orderingKey, { deduplicated }), sequence: ++this.sequence });
     }
     await this.actor.retrying(TRIES, () => this.flush());
   }
@@ -53,7 +60,7 @@ export class Producer {
   }
 
   /** A message that is to be published, directly or by a transaction. */
-  make(topic: string, orderingKey: string, writer?: string): PublishedMessage {
+  make(topic: string, orderingKey: string, { writer, deduplicated = false }: MessageOptions = {}): PublishedMessage {
     const { random, profile, client, history, nowMs, wallMs } = this.actor;
     const payload = writer === undefined ? `${client.machine.name}/${++this.made}` : `${writer}/${++this.made}`;
     const message: PublishedMessage = {
@@ -64,6 +71,7 @@ export class Producer {
       priority: random.chance(0.5) ? 0 : random.below(10),
       deliverAtMs: random.chance(profile.delayed) ? wallMs + random.below(profile.delayMs) : 0,
       timeToLiveMs: topic === 'narrow' && random.chance(0.3) ? 300 + random.below(1000) : 0,
+      deduplicated,
       writer,
       startMs: nowMs,
       endMs: Infinity,
@@ -75,7 +83,7 @@ export class Producer {
 
   /** Sends what is pending: of each topic and partition one request. Whether everything is known then. */
   private async flush(): Promise<boolean> {
-    const groups = Map.groupBy(this.pending, ({ message: { topic, partition } }) => `${topic}/${partition}`);
+    const groups = Map.groupBy(this.pending, ({ message: { topic, partition, deduplicated } }) => `${topic}/${partition}/${deduplicated}`);
     const settledBelow = Math.min(...this.pending.map(({ sequence }) => sequence));
     await Promise.all([...groups.values()].map((group) => this.send(group, settledBelow)));
     return this.pending.length === 0;
@@ -83,11 +91,11 @@ export class Producer {
 
   private async send(group: readonly Pending[], settledBelow: number): Promise<void> {
     const { actor, session } = this;
-    const { topic, partition } = group[0]!.message;
+    const { topic, partition, deduplicated } = group[0]!.message;
     const request: QueueRequest = {
       type: 'publish',
       topic,
-      session,
+      session: deduplicated ? '' : session,
       settledBelow,
       sequences: group.map(({ sequence }) => sequence),
       messages: group.map(({ message }) => messageOf(message)),
@@ -112,7 +120,7 @@ export class Producer {
       if (failure !== undefined || message.position !== undefined) continue;
       message.position = positions[index]!;
       message.endMs = actor.nowMs;
-      actor.count('published');
+      actor.count(message.deduplicated ? 'published under an id' : 'published');
       actor.say(`published ${message.payload} to ${message.topic}/${message.partition} at ${message.position}`);
     }
   }

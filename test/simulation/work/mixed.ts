@@ -14,6 +14,9 @@ import type { Actor } from './actor.ts';
 import type { Step } from './step.ts';
 import type { Transactions } from './transactions.ts';
 
+/** How often a transaction publishes to a topic in memory, which refuses it. */
+const MISTAKE = 0.02;
+
 export class MixedWorker {
   private readonly actor: Actor;
   private readonly transactions: Transactions;
@@ -45,7 +48,7 @@ export class MixedWorker {
   async order(): Promise<void> {
     const { random, places } = this.actor;
     const content = this.content('execute', random.sample(places.registers, random.below(2)));
-    const messages = Array.from({ length: 1 + random.below(2) }, () => this.message(content, 'orders'));
+    const messages = Array.from({ length: 1 + random.below(2) }, () => this.message(content, random.chance(MISTAKE) ? 'volatile' : 'orders'));
     await this.transactions.execute(content, [...puts(content), ...messages, ...(random.chance(0.5) ? this.adds(content) : [])]);
   }
 
@@ -90,7 +93,7 @@ export class MixedWorker {
   /** Publishes a message, as a part of the content. */
   private message(content: Content, topic: string): Step {
     const { random, profile } = this.actor;
-    const message = this.producer.make(topic, random.pick(profile.orderingKeys), keyOf(content.id, content.variant));
+    const message = this.producer.make(topic, random.pick(profile.orderingKeys), { writer: keyOf(content.id, content.variant) });
     content.publishes.push(message);
     return publish(message);
   }

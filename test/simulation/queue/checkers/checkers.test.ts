@@ -25,7 +25,7 @@ class Story {
   publish(payload: string, startMs: number, endMs: number, more: Partial<PublishedMessage> = {}): this {
     this.history.queue.published.set(payload, {
       topic: 'orders', partition: 0, payload, orderingKey: 'a', priority: 0, deliverAtMs: 0, timeToLiveMs: 0,
-      writer: undefined, startMs, endMs, position: undefined, ...more,
+      deduplicated: false, writer: undefined, startMs, endMs, position: undefined, ...more,
     });
     return this;
   }
@@ -95,6 +95,11 @@ describe('publishing', () => {
     expect(new Story().publish('m', 0, 5, { position: 1 }).store('m', 1, 6).check(checkPublishing)).toHaveLength(1);
   });
 
+  test('sees a transaction that publishes to a topic in memory', () => {
+    const story = new Story().handle('t', 'handled', 'x', 7, 0, 'committed', 10);
+    expect(story.publish('m', 1, Infinity, { topic: 'volatile', writer: keyOf('t', 0) }).check(checkPublishing)).toHaveLength(1);
+  });
+
   test('sees what nobody published', () => {
     expect(new Story().store('m', 1, 6).check(checkPublishing)).toHaveLength(1);
   });
@@ -135,6 +140,12 @@ describe('deliveries', () => {
 
   test('accept one that is delivered again after a seek', () => {
     expect(new Story().message('m', 1, 10).acknowledge('handled', 1, 20, 30).deliver('handled', 'm', 1, 31, { generation: 2 }).check(checkDeliveries)).toEqual([]);
+  });
+
+  test('see one after its time to live', () => {
+    const story = (): Story => new Story().message('m', 1, 10, { timeToLiveMs: 20 });
+    expect(story().deliver('handled', 'm', 1, 29).check(checkDeliveries)).toEqual([]);
+    expect(story().deliver('handled', 'm', 1, 30).check(checkDeliveries)).toHaveLength(1);
   });
 
   test('see one that comes early, and one that the filter does not want', () => {

@@ -13,11 +13,25 @@ export function checkDeliveries(facts: Facts): string[] {
     const what = `${subscription}/${partition} ${position} (${payload}) at ${ms(leftMs)}`;
     const published = facts.history.queue.published.get(payload);
     if (published === undefined) violations.push(`${what}: delivered, and nobody published it`);
-    else if (published.deliverAtMs > delivery.nowMs) violations.push(`${what}: delivered ${published.deliverAtMs - delivery.nowMs} ms early`);
+    else if (published.deliverAtMs > delivery.nowMs && !wasSet(facts, delivery)) violations.push(`${what}: delivered ${published.deliverAtMs - delivery.nowMs} ms early`);
+    const expireMs = expiryOf(facts, delivery, topic);
+    if (delivery.nowMs >= expireMs && !wasSet(facts, delivery)) violations.push(`${what}: delivered ${delivery.nowMs - expireMs} ms after its time to live`);
     if (filter !== '' && !isEven(payload)) violations.push(`${what}: delivered, though it does not match the filter`);
     if (isDurable(topic)) violations.push(...checkStored(facts, delivery, topic, what));
   }
   return violations;
+}
+
+/** Whether the leader's clock was set before: then what was due may not be any more. */
+function wasSet({ history }: Facts, { machine, leftMs }: DeliveredMessage): boolean {
+  return history.queue.jumps.some((jump) => jump.machine === machine && jump.atMs < leftMs);
+}
+
+/** By the leaders' clocks; Infinity: never, or not known. */
+function expiryOf(facts: Facts, { payload, partition, position }: DeliveredMessage, topic: string): number {
+  const { timeToLiveMs = 0, deliverAtMs = 0 } = facts.history.queue.published.get(payload) ?? {};
+  const stored = facts.storedAt(topic, partition, position);
+  return timeToLiveMs === 0 || stored === undefined ? Infinity : Math.max(stored.publishMs, deliverAtMs) + timeToLiveMs;
 }
 
 function checkStored(facts: Facts, delivery: DeliveredMessage, topic: string, what: string): string[] {

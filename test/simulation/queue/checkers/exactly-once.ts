@@ -23,7 +23,8 @@ export function checkExactlyOnce(facts: Facts): string[] {
         violations.push(`${nameOfDelivery(next)} (${next.payload}) at ${ms(next.leftMs)}: out already since ${ms(delivery.leftMs)}, for ${delivery.deadlineMs} ms`);
       }
       for (const { writer, attempt, startMs, state } of facts.acknowledgementsOf(delivery)) {
-        if (writer !== undefined || state !== 'done' || attempt !== delivery.attempt || startMs < next.leftMs) continue;
+        // One that was released counts as not delivered, so the next one has its attempt.
+        if (writer !== undefined || state !== 'done' || attempt !== delivery.attempt || attempt === next.attempt || startMs < next.leftMs) continue;
         violations.push(`${nameOfDelivery(next)}: an acknowledgement of attempt ${attempt} was taken at ${ms(startMs)}, after it was delivered again`);
       }
     }
@@ -36,7 +37,7 @@ function isOutTwice(facts: Facts, delivery: DeliveredMessage, next: DeliveredMes
   const name = nameOfDelivery(delivery);
   const mine = settlements.filter((one) => nameOfDelivery(one) === name && one.attempt === delivery.attempt && one.startMs < next.leftMs);
   // It may have been given back, also where a second copy of that was refused.
-  if (mine.some(({ type }) => type === 'giveBack')) return false;
+  if (mine.some(({ type }) => type === 'giveBack' || type === 'release')) return false;
   const extended = mine.filter(({ type, state, endMs }) => type === 'extend' && state === 'done' && endMs < next.gatheredMs);
   const outMs = Math.max(delivery.deadlineMs, ...extended.map(({ startMs, deadlineMs }) => startMs - delivery.gatheredMs + deadlineMs));
   const sameTerm = delivery.epoch === next.epoch;

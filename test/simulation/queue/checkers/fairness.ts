@@ -10,8 +10,8 @@ export function checkFairness(facts: Facts): string[] {
     for (const served of pulls) {
       for (const waiting of pulls) {
         // It waited before the batch was begun, and got less in it, or nothing until later.
-        if (waiting === served || waiting.steppedMs >= served.gatheredMs || waiting.leftMs < served.leftMs) continue;
-        const got = waiting.leftMs > served.leftMs ? 0 : waiting.got;
+        if (waiting === served || waiting.steppedMs >= served.gatheredMs || waiting.gatheredMs < served.gatheredMs) continue;
+        const got = waiting.gatheredMs > served.gatheredMs ? 0 : waiting.got;
         if (got >= waiting.room || served.got - got <= 1) continue;
         violations.push(`${name} at ${ms(served.leftMs)}: one pull got ${served.got} messages, another that waited and had room got ${got}`);
       }

@@ -14,7 +14,9 @@ export function checkPublishing(facts: Facts): string[] {
     seen.add(`${topic} ${payload}`);
     if (topic !== DEAD && published.has(payload) && published.get(payload)!.topic !== topic) violations.push(`${payload} is in ${topic}, not where it was published`);
   }
-  for (const { topic, partition, payload, position, endMs } of published.values()) {
+  for (const message of published.values()) {
+    const { topic, partition, payload, position, endMs, writer } = message;
+    if (writer !== undefined && !isDurable(topic) && facts.knownMs(message) < Infinity) violations.push(`${payload} was published to ${topic}, in memory, by a transaction`);
     if (position === undefined || !isDurable(topic)) continue;
     const found = facts.storedAt(topic, partition, position);
     if (found === undefined && topic === 'narrow') continue;

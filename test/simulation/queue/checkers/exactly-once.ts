@@ -40,9 +40,8 @@ function isOutTwice(facts: Facts, delivery: DeliveredMessage, next: DeliveredMes
   if (mine.some(({ type }) => type === 'giveBack' || type === 'release')) return false;
   const extended = mine.filter(({ type, state, endMs }) => type === 'extend' && state === 'done' && endMs < next.gatheredMs);
   const outMs = Math.max(delivery.deadlineMs, ...extended.map(({ startMs, deadlineMs }) => startMs - delivery.gatheredMs + deadlineMs));
-  const sameTerm = delivery.epoch === next.epoch;
-  // By the same clock to the millisecond, unless it depends on true times.
-  if (sameTerm && extended.length === 0) return next.nowMs - delivery.nowMs < delivery.deadlineMs;
   if (jumps.some(({ atMs }) => atMs > delivery.gatheredMs - 100 && atMs < next.leftMs)) return false;
+  // By one clock to the millisecond, unless it depends on true times.
+  if (delivery.epoch === next.epoch && extended.length === 0) return next.nowMs - delivery.nowMs < delivery.deadlineMs;
   return next.gatheredMs - delivery.gatheredMs < outMs * SPEED - ROUNDING_MS;
 }

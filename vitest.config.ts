@@ -29,6 +29,7 @@ export default defineConfig({
       // Processes, ports and elections: one file at a time, so that timings mean something on two cores.
       suite('integration', 'test/integration/**/*.test.ts', { testTimeout: 3 * MINUTE, fileParallelism: false }),
       suite('package', 'test/package/**/*.test.ts', { testTimeout: 3 * MINUTE, fileParallelism: false }),
+      suite('deploy', 'test/deploy/**/*.test.ts', { testTimeout: 3 * MINUTE }),
       suite('readme', 'test/readme/**/*.test.ts', { testTimeout: 3 * MINUTE, fileParallelism: false }),
     ],
   },

@@ -180,8 +180,9 @@ class MeshNode implements Node {
   }
 
   private async listen(): Promise<void> {
-    const { host, port, advertise } = this.settings;
+    const { host, port, healthPort, advertise } = this.settings;
     this.port = await this.server.listen(host, port);
+    if (healthPort !== undefined) await this.server.listenForProbes(host, healthPort);
     const anywhere = host === '0.0.0.0' || host === '::';
     const name = anywhere ? hostname() : host;
     this.here.address = advertise ?? (name.includes(':') ? `[${name}]:${this.port}` : `${name}:${this.port}`);

@@ -83,6 +83,7 @@ async function serve(
     {
       host: settings.host,
       port: settings.port,
+      healthPort: settings.healthPort,
       advertise: settings.advertise,
       coordinator: settings.coordinator === 'true',
       participants: settings.participants,

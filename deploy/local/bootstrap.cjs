@@ -23,6 +23,7 @@ const SCRIPTS = {
   cluster: 'deploy/local/cluster.ts',
   simulate: 'test/simulation/main.ts',
   bench: 'load/bench/main.ts',
+  certificates: 'deploy/certificates/main.ts',
 };
 
 /** What else can be done once everything is installed and generated. */

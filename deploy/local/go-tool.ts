@@ -1,5 +1,5 @@
 /**
- * Finds the Go programs that tests run beside the project (etcd, etcdctl, grpcurl, k6): on PATH when new
+ * Finds the Go programs that tests run beside the project (etcd, etcdctl, grpcurl, kustomize, k6): on PATH when new
  * enough, else in a cache folder, else built there once through the Go module proxy.
  */
 import { execFile } from 'node:child_process';
@@ -32,6 +32,13 @@ export const GO_TOOLS = {
     package: 'github.com/fullstorydev/grpcurl/cmd/grpcurl',
     version: 'v1.9.3',
     versionArguments: ['-version'],
+  },
+  kustomize: {
+    name: 'kustomize',
+    package: 'sigs.k8s.io/kustomize/kustomize/v5',
+    version: 'v5.8.3',
+    minimum: '5.0',
+    versionArguments: ['version'],
   },
   k6: { name: 'k6', package: 'go.k6.io/k6', version: 'v1.8.1', minimum: '1.8', versionArguments: ['version'] },
 } as const satisfies Record<string, GoTool>;

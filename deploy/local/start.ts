@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { helpText, readSettings, SettingError } from '../../services/settings/read.ts';
+import type { Settings } from '../../services/settings/table.ts';
 import { version } from '../../services/version.ts';
 import { ConsumerProcess } from './consumer-process.ts';
 import { ServerFailed, ServerProcess } from './server-process.ts';
@@ -81,7 +82,7 @@ async function main(args: string[]): Promise<number> {
   const server = new RestartableServer(serverArgs);
   await server.start();
   try {
-    print(`\ntxmesh ${version} serves at ${server.address}: one coordinator and the participants ${parsed.settings.participants.join(', ')}\n`);
+    print(`\ntxmesh ${version} serves at ${server.address}: coordinator, ${served(parsed.settings)}\n`);
     const toured = await Promise.race([tour(server, print), stopped.promise]);
     if (!once && toured !== 'stopped') {
       print(nextSteps(server.address));
@@ -104,4 +105,10 @@ try {
   const words = error instanceof Error ? (known ? error.message : (error.stack ?? error.message)) : String(error);
   console.error(error instanceof SettingError ? `txmesh: ${words}` : words);
   process.exitCode = error instanceof SettingError ? 2 : 1;
+}
+
+/** The services beside the coordinator, by name. */
+function served({ participants, queues, counters }: Pick<Settings, 'participants' | 'queues' | 'counters'>): string {
+  const named = (kind: string, names: readonly string[]): string[] => (names.length === 0 ? [] : [`${kind} ${names.join(', ')}`]);
+  return [...named('participants', participants), ...named('queue', queues), ...named('counter', counters)].join('; ');
 }

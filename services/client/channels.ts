@@ -11,6 +11,8 @@ const DEFAULTS: grpc.ChannelOptions = {
   'grpc.keepalive_timeout_ms': 2_500,
   'grpc.initial_reconnect_backoff_ms': 100,
   'grpc.max_reconnect_backoff_ms': 2_000,
+  // A pod that comes back has its old name and a new address; the default looks again after 30 s.
+  'grpc.dns_min_time_between_resolutions_ms': 1_000,
   'grpc.max_receive_message_length': 16 * 1024 * 1024,
   // The SDK retries by itself, knowing what is safe.
   'grpc.enable_retries': 0,

@@ -13,6 +13,8 @@ export interface NodeSettings {
   /** Where to listen; port 0 takes a free one. */
   readonly host: string;
   readonly port: number;
+  /** Where to tell health in plain text, beside the port. Default: nowhere. */
+  readonly healthPort?: number | undefined;
   /** host:port under which others reach this process. Default: where it listens. */
   readonly advertise?: string | undefined;
   /** Whether to host the coordinator. */

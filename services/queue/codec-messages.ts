@@ -5,7 +5,7 @@
  */
 
 import { isUtf8 } from 'node:buffer';
-import { BinaryWriter } from '@bufbuild/protobuf/wire';
+import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { Message } from '../gen/txmesh/queue/v1/queue.ts';
 import type { MessagePort, NewMessage } from '../kernel/queue/types.ts';
 import { encode } from '../runtime/encode.ts';
@@ -130,4 +130,16 @@ function isPlainAttribute(bytes: Buffer, start: number, end: number): boolean {
 function isPlainText(bytes: Buffer, start: number, end: number): boolean {
   for (let i = start; i < end; i++) if (bytes[i]! < 0x20 || bytes[i]! >= 0x7f) return false;
   return true;
+}
+
+/** The traceparent of an encoded message; empty: none. */
+export function traceparentOf(encoded: Uint8Array): string {
+  const reader = new BinaryReader(encoded);
+  let found = '';
+  while (reader.pos < reader.len) {
+    const [field, wireType] = reader.tag();
+    if (field === 9 && wireType === WireType.LengthDelimited) found = reader.string();
+    else reader.skip(wireType);
+  }
+  return found;
 }

@@ -60,6 +60,16 @@ export class WireWriter {
     this.close(start);
   }
 
+  /** Repeated doubles, packed. */
+  doubles(field: number, values: readonly number[]): void {
+    if (values.length === 0) return;
+    const length = 8 * values.length;
+    this.reserve(length + 16);
+    this.varint((field << 3) | 2);
+    this.varint(length);
+    for (const value of values) this.at = this.buffer.writeDoubleLE(value, this.at);
+  }
+
   bytes(field: number, bytes: Uint8Array): void {
     if (bytes.length > 0) this.message(field, bytes);
   }

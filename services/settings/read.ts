@@ -70,6 +70,7 @@ function check(settings: Settings): Settings {
   for (const [a, valueA, b, valueB] of pairs)
     if ((valueA === undefined) !== (valueB === undefined)) throw new SettingError(`--${a} and --${b} go together; one of them is missing`);
   if (settings.tlsCa !== undefined && settings.tlsCert === undefined) throw new SettingError('--tls-ca needs --tls-cert and --tls-key');
+  if (settings.healthPort === settings.port) throw new SettingError('--health-port and --port are the same; health is told on --port in any case');
   const names = [...settings.participants, ...settings.queues, ...settings.counters];
   if (settings.coordinator === 'false' && names.length === 0)
     throw new SettingError('--coordinator false with no --participants, --queues and --counters leaves nothing to run');

@@ -33,6 +33,7 @@ describe('settings', () => {
     [[], { TXMESH_BOGUS: '1' }, 'TXMESH_BOGUS is not a setting; --help lists them'],
     [['--port'], {}, '--port needs a value'],
     [['--etcd-user', 'root'], {}, '--etcd-user and --etcd-password go together; one of them is missing'],
+    [['--health-port', '50051'], {}, '--health-port and --port are the same; health is told on --port in any case'],
     [['--coordinator', 'false', '--participants', '', '--queues', '', '--counters', ''], {}, '--coordinator false with no --participants, --queues and --counters leaves nothing to run'],
     [['--counters', 'counter,inventory'], {}, '--participants, --queues and --counters name one twice'],
   ])('says which setting is wrong and what it must be: %j %j', (args, environment, message) => {

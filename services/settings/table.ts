@@ -23,6 +23,7 @@ const NAME = /^[a-z][a-z0-9-]{0,62}$/;
 export const SETTINGS = {
   host: setting('host', text(), '127.0.0.1', 'address to listen on'),
   port: setting('port', wholeNumber(0, 65535), '50051', 'port to listen on; 0 takes a free one'),
+  healthPort: setting('health-port', wholeNumber(1, 65535), undefined, 'port that tells health alone, in plain text, for probes that speak no TLS; default: none of its own'),
   advertise: setting('advertise', text(), undefined, 'host:port under which others reach this server; default: where it listens'),
   store: setting('store', oneOf('embedded', 'etcd', 'memory'), 'embedded', 'where records are kept: embedded (one machine, durable), etcd (clusters), memory (lost at exit)'),
   dataDir: setting('data-dir', text(), '.txmesh', 'folder of the embedded store; remove it to start from nothing'),
@@ -56,5 +57,5 @@ export type SettingName = keyof typeof SETTINGS;
 export type Settings = { readonly [K in SettingName]: (typeof SETTINGS)[K] extends Setting<infer T> ? Value<K, T> : never };
 
 /** Settings without a default may be undefined. */
-type Optional = 'advertise' | 'etcdUser' | 'etcdPassword' | 'etcdCa' | 'etcdCert' | 'etcdKey' | 'partitions' | 'tlsCert' | 'tlsKey' | 'tlsCa';
+type Optional = 'healthPort' | 'advertise' | 'etcdUser' | 'etcdPassword' | 'etcdCa' | 'etcdCert' | 'etcdKey' | 'partitions' | 'tlsCert' | 'tlsKey' | 'tlsCa';
 type Value<K, T> = K extends Optional ? T | undefined : T;

@@ -143,11 +143,11 @@ describe('README.md', () => {
   it('takes the tour with npm start -- --once, twice, and finds the first data the second time', async () => {
     const start = new URL('../../deploy/local/start.ts', import.meta.url).pathname;
     const args = ['--conditions=txmesh-source', start, '--once', '--port', '0', '--data-dir', join(folder, 'tour')];
-    const first = await run(process.execPath, args, { timeout: 60_000 });
+    const first = await run(process.execPath, args, { timeout: 120_000 });
     expect(first.stdout).toMatch(/1\. An order: .*\n +committed .*\n +counter +teapots +10 → 9\n/);
     expect(first.stdout).toMatch(/2\. An order of more than there is\n +aborted .*\n.*at most 9 .*\n( +\w.* \(unchanged\)\n){4}/);
     expect(first.stdout).toMatch(/kill -9 .*of the consumer and of the server.*\n +committed .*\n.*orders to ship +1 → 0\n.*shipments +0 → 1\n.*shipped +0 → 1\n/);
-    const second = await run(process.execPath, args, { timeout: 60_000 });
+    const second = await run(process.execPath, args, { timeout: 120_000 });
     expect(second.stdout).toContain('The data of earlier starts is here: 1 order.');
-  }, 150_000);
+  }, 250_000);
 });

@@ -59,7 +59,7 @@ export class FakeQueue {
   readonly deadlines: { readonly ackId: string; readonly deadlineMs: number }[] = [];
   readonly openings: StreamingPullRequest[] = [];
   pullStreams = new Set<PullStream>();
-  onPublish: (call: PublishCall, stream: PublishStream) => Answered = () => 'own';
+  onPublish: (call: PublishCall, stream: PublishStream, session: string) => Answered = () => 'own';
   /** Asked for each acknowledgement outside of transactions. */
   onAck: (ackId: string, stream: PullStream | undefined) => Answered = () => 'own';
   private readonly executed = new Map<string, string>();
@@ -175,7 +175,7 @@ export class FakeQueue {
         const key = call.message!.orderingKey;
         const pausedBy = key === '' ? undefined : paused.get(key);
         const answered: Answered =
-          pausedBy !== undefined && pausedBy !== sequence ? { reason: 'ORDERING_KEY_PAUSED', message: `${key} is paused` } : this.onPublish(call, stream);
+          pausedBy !== undefined && pausedBy !== sequence ? { reason: 'ORDERING_KEY_PAUSED', message: `${key} is paused` } : this.onPublish(call, stream, session);
         if (answered === undefined) continue;
         if (answered === 'own') {
           paused.delete(key);

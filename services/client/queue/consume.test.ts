@@ -117,6 +117,22 @@ describe('the messages of a subscription', () => {
     expect(fake.queue.openings).toHaveLength(2);
   });
 
+  test('that come again while somebody has them are not handed out twice', async () => {
+    await publish('one', 'two');
+    let first = true;
+    const taken = await take(2, async (message) => {
+      if (first) {
+        first = false;
+        for (const delivery of fake.queue.deliveries.get('billing')!) Object.assign(delivery, { state: 'ready', stream: undefined }); // As a new leader does.
+        for (const stream of fake.queue.pullStreams) stream.emit('error', { code: 14, details: 'going away' });
+        await until(() => fake.queue.openings.length === 2 && fake.queue.count('billing', 'out') === 2);
+      }
+      await message.ack();
+    });
+    expect(taken.map((message) => message.text())).toEqual(['one', 'two']);
+    expect(fake.queue.count('billing', 'acknowledged')).toBe(2);
+  });
+
   test('end with Cancelled when the signal fires', async () => {
     const controller = new AbortController();
     const taking = take(2, async (message) => {

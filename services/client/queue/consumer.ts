@@ -107,6 +107,8 @@ export class Consumer implements MessageHolder {
 
   private take(messages: readonly WireMessage[]): void {
     for (const wire of messages) {
+      // After a failover what is out comes again. Whoever has it goes on; if that fails, it comes once more.
+      if (this.leases.has(wire.messageId)) continue;
       const message = new ReceivedMessage(this, wire);
       this.leases.add(message);
       const waiting = this.waiting.shift();

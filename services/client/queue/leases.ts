@@ -24,8 +24,8 @@ export class Leases {
   private readonly clock: Clock;
   private readonly options: LeaseOptions;
   private readonly owner: LeaseOwner;
-  /** Since when, by the monotonic clock. */
-  private readonly held = new Map<ReceivedMessage, number>();
+  /** By the message's id, with the time since when, by the monotonic clock. */
+  private readonly held = new Map<string, { readonly message: ReceivedMessage; readonly sinceMs: number }>();
   private timer: Timer | undefined;
 
   constructor(clock: Clock, options: LeaseOptions, owner: LeaseOwner) {
@@ -35,12 +35,17 @@ export class Leases {
   }
 
   add(message: ReceivedMessage): void {
-    this.held.set(message, this.clock.monotonicMs());
+    this.held.set(message.id, { message, sinceMs: this.clock.monotonicMs() });
     this.schedule();
   }
 
-  remove(message: ReceivedMessage): void {
-    this.held.delete(message);
+  /** Whether somebody has a delivery of this message. */
+  has(messageId: string): boolean {
+    return this.held.has(messageId);
+  }
+
+  remove({ id }: ReceivedMessage): void {
+    this.held.delete(id);
   }
 
   /** Nothing is extended any more. */
@@ -63,13 +68,13 @@ export class Leases {
   private extendAll(): void {
     const { ackDeadlineMs, maxExtensionMs } = this.options;
     const nowMs = this.clock.monotonicMs();
-    for (const [message, sinceMs] of this.held) {
+    for (const [id, { message, sinceMs }] of this.held) {
       const leftMs = sinceMs + maxExtensionMs - nowMs;
       if (leftMs > 0) {
         this.owner.extend(message, Math.min(ackDeadlineMs, leftMs));
         continue;
       }
-      this.held.delete(message);
+      this.held.delete(id);
       this.owner.expired(message);
     }
   }

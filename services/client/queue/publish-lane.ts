@@ -44,6 +44,8 @@ export class PublishLane implements Lane<PublishCall>, StreamOwner<PublishStream
   private broken = false;
   /** The server does not know the session any more. */
   private expired: TxmeshError | undefined;
+  /** Ordering keys of messages that went on under another session. What follows them can't be published here. */
+  private readonly movedKeys = new Set<string>();
 
   constructor(rpc: Rpc, participant: string, topic: string, calls: TokenCalls<string, PublishCall>) {
     const { clock } = rpc.environment;
@@ -121,6 +123,7 @@ export class PublishLane implements Lane<PublishCall>, StreamOwner<PublishStream
     this.reconnect = clock.setTimer(delayMs, () => this.resume());
     const wasRefused = !stream.answered && meaningOf(error) === 'refused';
     for (const call of [...this.pending.values()]) {
+      if (this.movedKeys.has(call.key) && this.renew(call, this.expired!)) continue;
       if (call.carrier !== stream) continue;
       if (wasRefused && this.renew(call, error)) continue;
       this.calls.lost(call, error, wasRefused);
@@ -169,6 +172,7 @@ export class PublishLane implements Lane<PublishCall>, StreamOwner<PublishStream
     if (!this.calls.renewed(call, error)) return false;
     this.expired = error;
     this.broken = true;
+    if (call.key !== '') this.movedKeys.add(call.key);
     this.ended(call);
     return true;
   }

@@ -56,15 +56,11 @@ export class AddHandlers {
         return { value: undefined };
       });
     }
-    const taken = request.token === undefined ? this.own.take(this.services.clock.nowMs()) : undefined;
-    const { session, sequence, settledBelow } = taken ?? request.token!;
-    try {
-      const [outcome] = await this.send({ service, session, settledBelow, adds: [{ counter, amount, sequence }] }, context);
-      if (outcome!.type === 'failed') throw new FailureError(outcome!.failure);
-      return { value: outcome!.value };
-    } finally {
-      taken?.settle();
-    }
+    const { token } = request;
+    const adds = [{ counter, amount, sequence: token?.sequence ?? 0 }];
+    const [outcome] = token === undefined ? await this.sendOwn(service, adds, context) : await this.send({ service, ...token, adds }, context);
+    if (outcome!.type === 'failed') throw new FailureError(outcome!.failure);
+    return { value: outcome!.value };
   }
 
   async batchAdd(request: BatchAddRequest, context: CallContext): Promise<BatchAddResponse> {
@@ -76,8 +72,24 @@ export class AddHandlers {
     return { results: adds.map(({ sequence }, i) => toResult(sequence, outcomes[i]!)) };
   }
 
-  /** With tokens of this process: the caller's sequences only tell the adds apart. */
+  /**
+   * With tokens of this process: the caller's sequences only tell the adds apart. Where such a session
+   * is not known any more, nothing was done in it under a new token, and a new session does.
+   */
   private async sendOwn(service: Service, adds: readonly PendingAdd[], context: CallContext): Promise<CountedOrFailed[]> {
+    const outcomes = await this.tryOwn(service, adds, context);
+    const again: number[] = [];
+    outcomes.forEach((outcome, i) => {
+      if (outcome.type === 'failed' && outcome.failure.reason === 'SESSION_EXPIRED') again.push(i);
+    });
+    if (again.length === 0) return outcomes;
+    this.own.renew();
+    const renewed = await this.tryOwn(service, again.map((place) => adds[place]!), context);
+    again.forEach((place, i) => (outcomes[place] = renewed[i]!));
+    return outcomes;
+  }
+
+  private async tryOwn(service: Service, adds: readonly PendingAdd[], context: CallContext): Promise<CountedOrFailed[]> {
     const nowMs = this.services.clock.nowMs();
     const sent: { readonly batch: Sent & { adds: PendingAdd[] }; readonly places: number[] }[] = [];
     const taken = adds.map(() => this.own.take(nowMs));

@@ -251,6 +251,28 @@ describe('many at a time', () => {
   });
 });
 
+test('adds without a token go on, though sessions expire soon', async () => {
+  const other = await startMesh({ partitions: 1, counters: ['counter'], retentionMs: 150 });
+  try {
+    await other.call(counters.createCounter, { participant: '', counter: 'c', kind: Kind.STRONG, bounds: undefined, initialValue: 0n, shards: 0, requestId: '' });
+    for (let i = 1; i <= 3; i++) {
+      const older = Array.from({ length: 250 }, newId);
+      const { value } = await other.call(counters.add, { participant: '', counter: 'c', amount: 1n, token: undefined, transaction: undefined });
+      expect(value).toBe(BigInt(i));
+      const { results } = await other.call(counters.batchAdd, { participant: '', session: '', settledBelow: 0, adds: [{ sequence: 7, counter: 'c', amount: 0n }] });
+      expect(results[0]).toMatchObject({ sequence: 7, value: BigInt(i) });
+      // The server's own session is forgotten when one that is older is.
+      await eventually(async () => {
+        const token = { session: older.pop()!, sequence: 1, settledBelow: 1 };
+        const call = other.call(counters.add, { participant: '', counter: 'c', amount: 0n, token, transaction: undefined });
+        return call.then(() => false, async (error: unknown) => (await failureOf(Promise.reject(error))).reason === 'SESSION_EXPIRED');
+      });
+    }
+  } finally {
+    await other.close();
+  }
+});
+
 describe('listing and watching', () => {
   test('counters are listed by prefix, page by page, in the order of their bytes', async () => {
     const wanted = ['list/a', 'list/b', 'list/\u{10ffff}', 'list/\uffff', 'list/c'];

@@ -41,6 +41,11 @@ export class OwnSession {
     return { session: session.id, sequence, settledBelow, settle: () => void session.open.delete(sequence) };
   }
 
+  /** The next token is of a new session. */
+  renew(): void {
+    this.current = undefined;
+  }
+
   private session(nowMs: number): Session {
     const { current } = this;
     if (current !== undefined && current.next - lowestOf(current) < MOST_AHEAD && Math.abs(nowMs - idTimeMs(current.id)) < LIFETIME_MS) return current;

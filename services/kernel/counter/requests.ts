@@ -107,17 +107,16 @@ export class CounterRequests implements ResourceRequests<CounterTypes> {
   conclude(): void {}
 
   wakeAtMs(): number | undefined {
-    const { sessions, events, settings } = this.parts;
+    const { sessions } = this.parts;
     const collectMs = sessions.collectDueMs ?? Infinity;
-    const rollUpMs = this.rollingUp ? Infinity : (events.oldestMs ?? Infinity) + settings.rollUpMs;
-    const atMs = Math.min(collectMs, rollUpMs);
+    const atMs = Math.min(collectMs, this.rollingUp ? Infinity : this.rollUpAtMs);
     return atMs === Infinity ? undefined : atMs;
   }
 
   onDue(context: ResourceContext<CounterTypes>): void {
-    const { sessions, events, settings } = this.parts;
+    const { sessions } = this.parts;
     if ((sessions.collectDueMs ?? Infinity) <= context.nowMs) sessions.collect(context.nowMs);
-    if (this.rollingUp || (events.oldestMs ?? Infinity) + settings.rollUpMs > context.nowMs) return;
+    if (this.rollingUp || this.rollUpAtMs > context.nowMs) return;
     this.rollingUp = true;
     context.follow({ type: 'rollUp' });
   }
@@ -126,8 +125,14 @@ export class CounterRequests implements ResourceRequests<CounterTypes> {
     return { operations: 0, bytes: this.parts.sessions.collectBytes };
   }
 
+  /** Many events are rolled up at once, whatever a clock that was set back says of their age. */
+  private get rollUpAtMs(): number {
+    const { events, settings } = this.parts;
+    return events.recordCount > settings.maxEvents / 2 ? 0 : (events.oldestMs ?? Infinity) + settings.rollUpMs;
+  }
+
   private rollUp(context: ResourceContext<CounterTypes>): void {
-    const { counters, events, settings } = this.parts;
+    const { counters, events } = this.parts;
     for (const { timeMs, adds } of events.take(context.out)) {
       for (const { name, id, amount, adds: count } of adds) {
         const entry = counters.get(name);
@@ -138,7 +143,7 @@ export class CounterRequests implements ResourceRequests<CounterTypes> {
         counters.touch(entry);
       }
     }
-    this.rollingUp = (events.oldestMs ?? Infinity) + settings.rollUpMs <= context.nowMs;
+    this.rollingUp = this.rollUpAtMs <= context.nowMs;
     if (this.rollingUp) context.follow({ type: 'rollUp' });
   }
 

@@ -13,12 +13,13 @@ import { Sessions } from '../sessions/sessions.ts';
 import { DEFAULT_SESSION_SETTINGS } from '../sessions/types.ts';
 import { Adds } from './adds.ts';
 import { CounterCache } from './cache.ts';
+import { Changes } from './changes.ts';
 import { type CounterEntry, LARGEST_NEW_BYTES } from './entry.ts';
 import { Escrow } from './escrow.ts';
 import { checkOperations, evaluateOperations, isExclusive, refusalOfAdd, type CounterState } from './evaluate.ts';
 import { EVENT_ADDS_BYTES, EventLog } from './events.ts';
 import { notFound, wrongKind } from './failures.ts';
-import { counterKey, EVENT_PREFIX, MOVING_PREFIX, replicaKey } from './keys.ts';
+import { counterKey, EVENT_PREFIX, MOVING_PREFIX } from './keys.ts';
 import { HOME_SLOT, homeOf } from './placement.ts';
 import { CounterRequests } from './requests.ts';
 import { Slots } from './slots.ts';
@@ -26,7 +27,6 @@ import {
   type Component,
   type CounterAnswer,
   type CounterBug,
-  type CounterChange,
   type CounterEffect,
   type CounterEvent,
   type CounterOperation,
@@ -64,6 +64,7 @@ export class CounterResource implements Resource<CounterTypes>, CounterState {
   private readonly events = new EventLog();
   private readonly escrow: Escrow;
   private readonly slots: Slots;
+  private readonly committed: Changes;
   /** This partition of this cluster, before it has counted. */
   private readonly own: Component;
   private readonly news = new Set<string>();
@@ -78,14 +79,16 @@ export class CounterResource implements Resource<CounterTypes>, CounterState {
     this.own = { clusterId, partition, added: 0n, subtracted: 0n };
     this.awaitsShared = !bugs.has('read-misses-prepared-add');
     const { counters, sessions, events, escrow, slots, own } = this;
+    const tell = (name: string): void => void this.news.add(name);
+    this.committed = new Changes({ counters, events, slots, own, tell });
     this.requests = new CounterRequests({
       settings,
       counters,
       sessions,
       events,
       slots,
-      adds: new Adds({ settings, counters, sessions, escrow, events, own, tell: (name) => void this.news.add(name) }),
-      tell: (name) => void this.news.add(name),
+      adds: new Adds({ settings, counters, sessions, escrow, events, own, tell }),
+      tell,
     });
   }
 
@@ -167,7 +170,7 @@ export class CounterResource implements Resource<CounterTypes>, CounterState {
 
   apply(effect: CounterEffect, _revision: number, _nowMs: number, held: boolean, out: RecordOutput<CounterTypes>): void {
     if (held) this.drop(effect);
-    for (const change of effect.changes) this.change(change, out);
+    for (const change of effect.changes) this.committed.apply(change, out);
   }
 
   // Reading
@@ -329,62 +332,5 @@ export class CounterResource implements Resource<CounterTypes>, CounterState {
       if (!this.counters.isTouched(name)) bytes += entry?.recordBytes ?? LARGEST_NEW_BYTES;
     }
     return { operations: names.size + marks, bytes };
-  }
-
-  private change(change: CounterChange, out: RecordOutput<CounterTypes>): void {
-    if (change.type === 'create') return this.create(change, out);
-    const entry = this.find(change.name)!;
-    switch (change.type) {
-      case 'add':
-        return this.add(entry, change.amount);
-      case 'check':
-        return;
-      case 'set':
-        entry.value = change.value;
-        break;
-      case 'update':
-        if (change.bounds !== undefined) entry.bounds = change.bounds;
-        if (change.shards !== 0 && change.shards !== entry.shards) {
-          entry.previousShards = entry.shards;
-          entry.shards = change.shards;
-          this.slots.relayout(entry, out);
-        }
-        break;
-      case 'delete':
-        this.slots.forget(entry, out);
-        if (entry.kind === 'replicated') out.remove(replicaKey(entry.name));
-        this.counters.delete(change.name);
-        return;
-    }
-    this.counters.touch(entry);
-  }
-
-  private add(entry: CounterEntry, amount: bigint): void {
-    if (entry.kind === 'queued') return this.events.append(entry.name, entry.id, amount);
-    entry.credit(amount, HOME_SLOT, this.own);
-    entry.count(amount, 1);
-    if (entry.kind === 'replicated') this.news.add(entry.name);
-    this.counters.touch(entry);
-  }
-
-  private create({ name, id, kind, bounds, value, shards, createMs }: Extract<CounterChange, { readonly type: 'create' }>, out: RecordOutput<CounterTypes>): void {
-    if (kind === 'replicated') {
-      out.put(replicaKey(name), { type: 'replica' });
-      // Others may have counted under this name: they hear of it, and answer with what they know.
-      this.news.add(name);
-    }
-    this.counters.create(name, {
-      type: 'counter',
-      id,
-      kind,
-      createMs,
-      bounds,
-      value,
-      shards,
-      previousShards: shards,
-      slots: kind === 'sharded' ? this.slots.initial(name, shards) : [],
-      components: [],
-      rates: { seconds: [], minutes: [], hours: [] },
-    });
   }
 }

@@ -12,6 +12,7 @@ import { statusToFailure } from '../../runtime/errors/status.ts';
 import { noLeader, type Place } from '../../runtime/router/place.ts';
 import type { Requester } from '../../runtime/partition/term.ts';
 import { parseMessageId } from '../codec-ids.ts';
+import { publishSpans } from './trace.ts';
 import type { QueueReply, QueueServices, QueueTerm } from './service.ts';
 
 export type Published = Extract<QueueResponse, { readonly type: 'published' }>;
@@ -79,12 +80,17 @@ export class PublishLane {
 
   private submit(term: QueueTerm, group: PublishGroup, settledBelow: number): void {
     const { topic, session, traceparent } = this.target;
+    const spans = publishSpans(this.services.spans, topic, group.messages);
+    const done = (result: Published | Failure): void => {
+      if (spans !== undefined) for (const span of spans) span.end('reason' in result ? result : undefined);
+      group.done(result);
+    };
     const origin: Requester<QueueReply> = {
       onReply: (reply) => {
-        if (reply.type === 'response' && reply.response.type === 'published') group.done(reply.response);
-        else if (reply.type === 'failure') group.done(reply.failure);
+        if (reply.type === 'response' && reply.response.type === 'published') done(reply.response);
+        else if (reply.type === 'failure') done(reply.failure);
       },
-      onFailure: (failure) => group.done(failure),
+      onFailure: done,
       ...(traceparent !== undefined && { caller: { traceparent } }),
     };
     const { sequences, messages } = group;

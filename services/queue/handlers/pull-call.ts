@@ -12,6 +12,7 @@ import { noLeader } from '../../runtime/router/place.ts';
 import type { StrictReader } from '../../runtime/transport/decode.ts';
 import { toDuration } from '../../runtime/transport/time.ts';
 import { splitPullResponse, type Delivered } from '../codec-frames.ts';
+import { noteDeliveries } from './trace.ts';
 import { routesOf, type QueueReply, type QueueServices, type QueueTerm } from './service.ts';
 
 /** What a partition gave. */
@@ -121,6 +122,7 @@ export class PullCall {
     if (!this.over) {
       const { partition } = this;
       const delivered = { route: routesOf(this.service).of(partition), partition, incarnation, messages };
+      noteDeliveries(this.services.spans, this.demand.subscription, delivered);
       return this.finish({ type: 'delivered', delivered, deadlineMs });
     }
     if (messages.length === 0) return;

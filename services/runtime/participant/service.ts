@@ -34,7 +34,7 @@ export interface ParticipantServices<T extends ResourceTypes = ResourceTypes, Ev
   /** For changes at several partitions. */
   readonly transactions: Transactions;
   /** For traces of what is not a call of its own. */
-  readonly spans: Pick<Spans, 'serve'>;
+  readonly spans: Pick<Spans, 'serve' | 'handle' | 'enabled'>;
   /** For what the handlers do of themselves. */
   log(message: string, fields: Record<string, unknown>): void;
   /** A new UUIDv7. */

@@ -99,6 +99,8 @@ function buildClient(endpoint: string, certificates: Certificates, { user, passw
       'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
       'grpc.initial_reconnect_backoff_ms': FIRST_RECONNECT_MS,
       'grpc.max_reconnect_backoff_ms': LONGEST_RECONNECT_MS,
+      // A member that comes back has its old name and a new address; the default looks again after 30 s.
+      'grpc.dns_min_time_between_resolutions_ms': LONGEST_RECONNECT_MS,
       ...(address === undefined ? {} : { 'grpc.ssl_target_name_override': NAME_OF_AN_ADDRESS }),
     },
   });

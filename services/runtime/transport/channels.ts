@@ -200,6 +200,8 @@ export class Channels {
       // The defaults grow to two minutes, longer than most failovers take.
       'grpc.initial_reconnect_backoff_ms': 100,
       'grpc.max_reconnect_backoff_ms': 1_000,
+      // A pod that comes back has its old name and a new address; the default looks again after 30 s.
+      'grpc.dns_min_time_between_resolutions_ms': 1_000,
       'grpc.keepalive_time_ms': keepaliveMs,
       'grpc.keepalive_timeout_ms': keepaliveTimeoutMs,
       'grpc.keepalive_permit_without_calls': 1,

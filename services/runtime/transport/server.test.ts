@@ -285,6 +285,23 @@ describe('health', () => {
     expect(seen).toEqual([1, 2]);
     client.close();
   });
+
+  it('is told in plain text on a port of its own, alone, whatever the other port speaks', async () => {
+    const certificates = grpc.ServerCredentials.createSsl(null, []);
+    const { server } = openServer({ credentials: certificates });
+    server.add(KeyValue, keyValue({ get: async () => GOT }));
+    await server.listen('127.0.0.1', 0);
+    const client = rawClient(await server.listenForProbes('127.0.0.1', 0));
+    expect(await check(client, SERVICE)).toBe(2);
+    server.setServing(SERVICE, true);
+    expect(await check(client, SERVICE)).toBe(1);
+    expect(await sendRaw(client, KeyValue.get.path, Buffer.alloc(0))).toMatchObject({ message: expect.stringContaining('does not implement') });
+    server.stopTaking();
+    expect(await check(client, SERVICE)).toBe(2);
+    await server.close(5_000);
+    expect(await check(client, SERVICE)).toBe('UNAVAILABLE');
+    client.close();
+  });
 });
 
 describe('reflection', () => {

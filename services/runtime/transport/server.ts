@@ -49,6 +49,8 @@ export class MeshServer {
   private readonly server: grpc.Server;
   private readonly admission: Admission;
   private readonly health = new Health();
+  /** Serves health alone; see {@link listenForProbes}. */
+  private probes: grpc.Server | undefined;
   private readonly streams = new Set<OpenStream>();
   private readonly environment: CallEnvironment;
   private sessionsClosed: Promise<void> | undefined;
@@ -100,18 +102,18 @@ export class MeshServer {
    * @throws ListenError
    */
   listen(host: string, port: number): Promise<number> {
-    const credentials = this.options.credentials ?? grpc.ServerCredentials.createInsecure();
-    const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-    // grpc-js would print its own line for a port in use, beside ours.
-    const quiet = process.env.GRPC_VERBOSITY === undefined && process.env.GRPC_NODE_VERBOSITY === undefined;
-    if (quiet) grpc.setLogVerbosity(grpc.logVerbosity.NONE);
-    return new Promise((resolve, reject) => {
-      this.server.bindAsync(address, credentials, (error, bound) => {
-        if (quiet) grpc.setLogVerbosity(grpc.logVerbosity.ERROR);
-        if (error === null) resolve(bound);
-        else reject(new ListenError(explainListen(host, port, error.message), { cause: error }));
-      });
-    });
+    return bind(this.server, host, port, this.options.credentials ?? grpc.ServerCredentials.createInsecure(), '--port');
+  }
+
+  /**
+   * Tells health, and nothing else, on a port of its own in plain text: the probes of Kubernetes speak
+   * no TLS. It answers until the server is closed. Resolves with the port.
+   * @throws ListenError
+   */
+  listenForProbes(host: string, port: number): Promise<number> {
+    this.probes = new grpc.Server();
+    this.health.addTo(this.probes);
+    return bind(this.probes, host, port, grpc.ServerCredentials.createInsecure(), '--health-port');
   }
 
   /**
@@ -144,6 +146,7 @@ export class MeshServer {
     await Promise.race([this.sessionsClosed, expired]);
     timer.cancel();
     this.server.forceShutdown();
+    this.probes?.forceShutdown();
   }
 
   private adapt(method: grpc.MethodDefinition<unknown, unknown>, handler: unknown): grpc.UntypedHandleCall {
@@ -179,10 +182,26 @@ export class MeshServer {
 
 type StreamingHandler = (call: grpc.ServerDuplexStream<unknown, unknown>) => void;
 
-function explainListen(host: string, port: number, cause: string): string {
+function bind(server: grpc.Server, host: string, port: number, credentials: grpc.ServerCredentials, setting: string): Promise<number> {
+  const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  // grpc-js would print its own line for a port in use, beside ours.
+  const quiet = process.env.GRPC_VERBOSITY === undefined && process.env.GRPC_NODE_VERBOSITY === undefined;
+  if (quiet) grpc.setLogVerbosity(grpc.logVerbosity.NONE);
+  return new Promise((resolve, reject) => {
+    server.bindAsync(address, credentials, (error, bound) => {
+      if (quiet) grpc.setLogVerbosity(grpc.logVerbosity.ERROR);
+      if (error === null) resolve(bound);
+      else reject(new ListenError(explainListen(host, port, error.message, setting), { cause: error }));
+    });
+  });
+}
+
+/** @param setting the flag that chooses the port. */
+function explainListen(host: string, port: number, cause: string, setting: string): string {
+  const variable = `TXMESH_${setting.slice(2).toUpperCase().replaceAll('-', '_')}`;
   if (cause.includes('EADDRINUSE'))
-    return `port ${port} on ${host} is in use: stop what listens there, or choose another port with --port (TXMESH_PORT)`;
+    return `port ${port} on ${host} is in use: stop what listens there, or choose another port with ${setting} (${variable})`;
   if (cause.includes('EACCES'))
-    return `port ${port} on ${host} may not be listened on by this user: choose one above 1023 with --port (TXMESH_PORT)`;
-  return `can't listen on ${host}, port ${port} (--port, TXMESH_PORT): ${cause}`;
+    return `port ${port} on ${host} may not be listened on by this user: choose one above 1023 with ${setting} (${variable})`;
+  return `can't listen on ${host}, port ${port} (${setting}, ${variable}): ${cause}`;
 }

@@ -3,7 +3,7 @@
  * what counts is the median of the ratios of neighbours.
  */
 
-import { header, line, type Row } from './rows.ts';
+import { header, line, type Row } from '../rows.ts';
 
 /** @param pairs how many; the order within them alternates, so that a machine that drifts favours neither */
 export async function comparePairs(pairs: number, measureFirst: () => Promise<Row>, measureSecond: () => Promise<Row>): Promise<void> {

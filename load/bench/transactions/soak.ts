@@ -3,7 +3,8 @@
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { BenchServer, load } from './processes.ts';
+import { BenchServer, load } from '../processes.ts';
+import type { TransactionLoad } from './client.ts';
 
 const RETENTION = '10s';
 const IN_FLIGHT = 256;
@@ -22,12 +23,10 @@ export async function soak(transactions: number): Promise<void> {
   console.log(`embedded, retention ${RETENTION}, ${IN_FLIGHT} in flight\ntransactions     per second     RSS MiB     store MiB`);
   try {
     for (let part = 1; part <= PARTS; part++) {
-      const report = await load(
-        { address: server.address, inFlight: IN_FLIGHT, warmUpSeconds: 0, seconds: 3600, transactions: transactions / PARTS },
-        () => Promise.resolve(),
-      );
+      const options: TransactionLoad = { address: server.address, inFlight: IN_FLIGHT, warmUpSeconds: 0, seconds: 3600, transactions: transactions / PARTS };
+      const report = await load('transactions/client.ts', options);
       const { rssMiB } = await server.usage();
-      const cells = [(part * transactions) / PARTS, report.committed / report.seconds, rssMiB, bytesIn(folder) / 2 ** 20];
+      const cells = [(part * transactions) / PARTS, report.completed / report.seconds, rssMiB, bytesIn(folder) / 2 ** 20];
       console.log(cells.map((cell, i) => String(Math.round(cell)).padStart(i === 0 ? 12 : 13)).join(''));
     }
   } finally {

@@ -1,0 +1,43 @@
+/** The certificates that the manifests in deploy/ need: whom they name, which authority vouches for them. */
+
+/** Of the mesh and of etcd: who may call a server may not, by that alone, write to the store. */
+export type Authority = 'mesh' | 'etcd';
+
+export interface Needed {
+  /** The Secret that holds it. */
+  readonly secret: string;
+  readonly authority: Authority;
+  readonly commonName: string;
+  /** As openssl writes subjectAltName. Empty for one that only calls. */
+  readonly names: readonly string[];
+}
+
+/** The services of base/, those that are not switched on included. */
+export const SERVICES = ['coordinator', 'participant', 'queue', 'counter'] as const;
+
+const ETCD_MEMBERS = ['etcd-0', 'etcd-1', 'etcd-2'];
+/** For port-forwards. */
+const LOOPBACK = ['DNS:localhost', 'IP:127.0.0.1', 'IP:::1'];
+
+export function neededCertificates(namespace: string): Needed[] {
+  const service = (name: string): string[] => [name, `${name}.${namespace}`, `${name}.${namespace}.svc`].map((host) => `DNS:${host}`);
+  const replicas = (headless: string): string[] => [`DNS:*.${headless}.${namespace}.svc`, `DNS:*.${headless}.${namespace}.svc.cluster.local`];
+  const identity = (account: string): string => `URI:spiffe://cluster.local/ns/${namespace}/sa/${account}`;
+  return [
+    ...SERVICES.map((name) => ({
+      secret: `${name}-tls`,
+      authority: 'mesh' as const,
+      commonName: name,
+      names: [...service(name), ...replicas(`${name}-headless`), ...LOOPBACK, identity(name)],
+    })),
+    { secret: 'client-tls', authority: 'mesh', commonName: 'client', names: [identity('client')] },
+    {
+      secret: 'etcd-tls',
+      authority: 'etcd',
+      commonName: 'etcd',
+      // The servers use short names, which a wildcard may not stand for.
+      names: [...service('etcd'), ...ETCD_MEMBERS.map((member) => `DNS:${member}.etcd-headless`), ...replicas('etcd-headless'), ...LOOPBACK],
+    },
+    { secret: 'etcd-client-tls', authority: 'etcd', commonName: 'txmesh', names: [identity('etcd-client')] },
+  ];
+}

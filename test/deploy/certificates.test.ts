@@ -1,0 +1,53 @@
+import { spawnSync } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { issue } from '../../deploy/certificates/issue.ts';
+import { neededCertificates, SERVICES } from '../../deploy/certificates/needed.ts';
+
+const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
+const needed = neededCertificates('shop');
+let folder = '';
+beforeAll(() => void (folder = mkdtempSync(join(tmpdir(), 'txmesh-certificates-'))));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const issued = (secret: string) => issue(needed.find((each) => each.secret === secret)!, folder, 7);
+const parse = (pem: string) => new X509Certificate(pem);
+
+/** As a client checks it that calls a server by this name. */
+const isFor = (name: string, pem: string): boolean => checkServerIdentity(name, parse(pem).toLegacyObject() as PeerCertificate) === undefined;
+
+beforeEach((context) => void (hasOpenssl || context.skip('no openssl here, and certificates are made with it')));
+
+describe('certificates for the manifests', () => {
+  test.each(SERVICES)('%s is known by the names under which it is called', (service) => {
+    const { cert } = issued(`${service}-tls`);
+    for (const name of [service, `${service}.shop.svc`, `${service}-0.${service}-headless.shop.svc`, 'localhost']) expect(isFor(name, cert), name).toBe(true);
+    expect(parse(cert).checkIP('127.0.0.1')).toBe('127.0.0.1');
+    for (const name of [`${service}-0.${service}-headless.bank.svc`, 'etcd', 'example.org']) expect(isFor(name, cert), name).toBe(false);
+    expect(parse(cert).subjectAltName).toContain(`URI:spiffe://cluster.local/ns/shop/sa/${service}`);
+  });
+
+  test('members of etcd are known by the names that the servers and their peers use', () => {
+    const { cert } = issued('etcd-tls');
+    for (const name of ['etcd', 'etcd-0.etcd-headless', 'etcd-2.etcd-headless.shop.svc']) expect(isFor(name, cert), name).toBe(true);
+  });
+
+  test('etcd and the mesh have authorities of their own, which are kept', () => {
+    const server = issued('coordinator-tls');
+    const member = issued('etcd-tls');
+    expect(parse(server.cert).verify(parse(server.ca).publicKey)).toBe(true);
+    expect(parse(server.cert).verify(parse(member.ca).publicKey)).toBe(false);
+    expect(issued('participant-tls').ca).toBe(server.ca);
+    expect(issued('etcd-client-tls').ca).toBe(member.ca);
+  });
+
+  test('a renewed certificate is another one, and none is an authority', () => {
+    const [one, two] = [issued('client-tls'), issued('client-tls')];
+    expect(parse(one.cert).serialNumber).not.toBe(parse(two.cert).serialNumber);
+    expect(parse(one.cert).ca).toBe(false);
+  });
+});

@@ -1,0 +1,40 @@
+import { readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { expect, test } from 'vitest';
+
+const root = resolve(import.meta.dirname, '../..');
+const read = (file: string): string => readFileSync(join(root, file), 'utf8');
+const dockerfile = read('deploy/image/Dockerfile');
+/** The lines from a FROM up to the next one, by the stage's name. */
+const stages = new Map(dockerfile.split(/^(?=FROM )/m).slice(1).map((text) => [/ AS (\S+)$/m.exec(text)![1]!, text]));
+const runtime = stages.get('runtime')!;
+
+test('the last stage is the one to run, so that it is the default', () => {
+  expect([...stages.keys()].at(-1)).toBe('runtime');
+});
+
+test('every stage starts from the pinned base, or from another stage', () => {
+  expect(dockerfile).toMatch(/^ARG NODE_IMAGE=node:26-bookworm-slim$/m);
+  for (const [, from] of dockerfile.matchAll(/^FROM (\S+)/gm)) expect(['${NODE_IMAGE}', ...stages.keys()]).toContain(from);
+});
+
+test('the image runs without a shell, as a user who is nobody special, with production dependencies alone', () => {
+  expect(runtime).toMatch(/^ENTRYPOINT \["\/usr\/local\/bin\/node", "\/app\/dist\/main.js"\]$/m);
+  expect(runtime).toMatch(/^USER [1-9]\d*:[1-9]\d*$/m);
+  expect(runtime).not.toMatch(/^(RUN|ADD) /m);
+  expect(runtime).toContain('COPY --from=production-dependencies /app/node_modules');
+  expect(stages.get('production-dependencies')).toContain('npm ci --omit=dev');
+});
+
+test('labels tell licence, version, revision and time', () => {
+  const { license } = JSON.parse(read('package.json')) as { license: string };
+  expect(runtime).toContain(`org.opencontainers.image.licenses="${license}"`);
+  for (const label of ['version', 'revision', 'created', 'base.name']) expect(runtime).toContain(`org.opencontainers.image.${label}=`);
+});
+
+test('only what is named gets into the build', () => {
+  const lines = read('.dockerignore').split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+  expect(lines[0]).toBe('*');
+  expect(lines).not.toContain('!test');
+  expect(lines).not.toContain('!.git');
+});

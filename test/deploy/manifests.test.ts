@@ -1,0 +1,82 @@
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { RULES } from './rules/all.ts';
+import { replicasOf } from './rules/operation.ts';
+import { findKustomize, render, type Kustomize } from './support/kustomize.ts';
+import { containersOf, podsIn, serverOf, type Resource } from './support/resource.ts';
+import { findSchemaErrors } from './support/schema.ts';
+
+const root = resolve(import.meta.dirname, '../..');
+const deploy = join(root, 'deploy');
+const overlays = readdirSync(join(deploy, 'overlays'));
+
+let kustomize: Kustomize;
+beforeAll(async () => {
+  kustomize = await findKustomize();
+}, 600_000);
+
+const violations = (resources: readonly Resource[]): string[] => RULES.flatMap((rule) => rule.check(resources));
+
+/** What differs from the rules on purpose: the overlay `live` copies sources into the container. */
+const ON_PURPOSE: Readonly<Record<string, readonly string[]>> = {
+  live: ['StatefulSet coordinator: container server may write to its root file system'],
+};
+
+describe.each(overlays)('the overlay %s', (overlay) => {
+  let resources: readonly Resource[] | undefined;
+  beforeAll(async () => {
+    if (kustomize.command !== undefined) resources = await render(kustomize.command, join(deploy, 'overlays', overlay));
+  });
+  const rendered = (skip: (reason: string) => never): readonly Resource[] =>
+    resources ?? skip(kustomize.command === undefined ? `no kustomize: ${kustomize.reason}` : 'it was not rendered');
+
+  test('is what the API of Kubernetes takes', (context) => {
+    expect(rendered(context.skip).flatMap(findSchemaErrors)).toEqual([]);
+  });
+
+  test('keeps the rules of the house', (context) => {
+    expect(violations(rendered(context.skip))).toEqual(ON_PURPOSE[overlay] ?? []);
+  });
+
+  test('runs the version of this repository, in one namespace', (context) => {
+    const all = rendered(context.skip);
+    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+    const images = podsIn(all).flatMap((pods) => containersOf(pods).map(({ image }) => image));
+    expect(new Set(images.filter((image) => image.startsWith('txmesh')))).toEqual(new Set([`txmesh:${version}`]));
+    expect(new Set(all.filter(({ kind }) => kind !== 'Namespace').map(({ metadata }) => metadata.namespace))).toEqual(new Set(['txmesh']));
+  });
+});
+
+test('the overlay dev fits a laptop: one pod, in less than 1 GiB', async (context) => {
+  if (kustomize.command === undefined) return context.skip(`no kustomize: ${kustomize.reason}`);
+  const resources = await render(kustomize.command, join(deploy, 'overlays/dev'));
+  const [only, ...others] = podsIn(resources);
+  expect(others).toEqual([]);
+  expect(replicasOf(only!.owner, resources)).toBe(1);
+  expect(only!.spec.containers.map((container) => container.resources!.limits!['memory'])).toEqual(['512Mi']);
+});
+
+test('production has three or more replicas of each service, and etcd members that fail apart', async (context) => {
+  if (kustomize.command === undefined) return context.skip(`no kustomize: ${kustomize.reason}`);
+  const resources = await render(kustomize.command, join(deploy, 'overlays/production'));
+  for (const pods of podsIn(resources).filter((each) => serverOf(each) !== undefined)) expect(replicasOf(pods.owner, resources)).toBeGreaterThanOrEqual(3);
+  const etcd = podsIn(resources).find(({ owner }) => owner.metadata.name === 'etcd')!;
+  expect(etcd.spec['topologySpreadConstraints'].map((each: { whenUnsatisfiable: string }) => each.whenUnsatisfiable)).toEqual(['DoNotSchedule', 'DoNotSchedule']);
+});
+
+test('the services that are not switched on yet keep the rules, but for flags that the server does not have', async (context) => {
+  if (kustomize.command === undefined) return context.skip(`no kustomize: ${kustomize.reason}`);
+  const folder = mkdtempSync(join(tmpdir(), 'txmesh-deploy-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  cpSync(deploy, folder, { recursive: true });
+  const base = join(folder, 'base/kustomization.yaml');
+  const text = readFileSync(base, 'utf8');
+  const missing = ['queue.yaml', 'counter.yaml'].filter((file) => !text.includes(`- ${file}`)).map((file) => `  - ${file}\n`);
+  writeFileSync(base, text.replace('  - participant.yaml\n', (line) => line + missing.join('')));
+  const resources = await render(kustomize.command, join(folder, 'overlays/kind'));
+  expect(podsIn(resources).map(({ owner }) => owner.metadata.name)).toEqual(expect.arrayContaining(['queue', 'counter']));
+  expect(resources.flatMap(findSchemaErrors)).toEqual([]);
+  expect(violations(resources).filter((each) => !/--(queues|counters)=\w+ is not a setting/.test(each))).toEqual([]);
+});

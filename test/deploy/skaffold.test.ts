@@ -1,0 +1,48 @@
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { Ajv } from 'ajv';
+import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+
+const root = resolve(import.meta.dirname, '../..');
+const read = (file: string): string => readFileSync(join(root, file), 'utf8');
+const config = parse(read('skaffold.yaml'));
+const pipelines: any[] = [config, ...config.profiles];
+const dockerfile = read('deploy/image/Dockerfile');
+
+const validate = new Ajv({ strict: false, allErrors: true }).compile(JSON.parse(read('test/deploy/schema/skaffold-v4beta14.json')));
+const errorsOf = (candidate: unknown): string[] => (validate(candidate) ? [] : validate.errors!.map(({ instancePath, message }) => `${instancePath} ${message}`));
+
+describe('skaffold.yaml', () => {
+  test('keeps the schema of its version', () => {
+    expect(config.apiVersion).toBe('skaffold/v4beta14');
+    expect(errorsOf(config)).toEqual([]);
+  });
+
+  test('is held against a schema that sees an unknown field, and one of another type', () => {
+    expect(errorsOf({ ...config, bogus: 1 })).not.toEqual([]);
+    expect(errorsOf({ ...config, portForward: [{ port: {} }] })).not.toEqual([]);
+  });
+
+  test('builds targets of the Dockerfile, and deploys overlays that are there', () => {
+    for (const { build, manifests } of pipelines) {
+      for (const { docker, context } of build?.artifacts ?? []) {
+        expect(context).toBe('.');
+        expect(existsSync(join(root, docker.dockerfile))).toBe(true);
+        expect(dockerfile).toMatch(new RegExp(`^FROM \\S+ AS ${docker.target}$`, 'm'));
+      }
+      for (const folder of manifests.kustomize.paths) expect(existsSync(join(root, folder, 'kustomization.yaml'))).toBe(true);
+    }
+  });
+
+  test('has profiles for development, load and production', () => {
+    expect(config.profiles.map(({ name }: { name: string }) => name)).toEqual(expect.arrayContaining(['dev', 'production']));
+  });
+
+  test('copies sources to where the image has them', () => {
+    const { artifacts } = config.profiles.find(({ name }: { name: string }) => name === 'dev').build;
+    const [{ src, dest }] = artifacts[0].sync.manual;
+    expect(globSync(src, { cwd: root })).toContain('services/main.ts');
+    expect(dockerfile).toContain(`WORKDIR ${dest}\n`);
+  });
+});

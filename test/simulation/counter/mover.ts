@@ -66,6 +66,6 @@ export class Mover {
     const answer = await this.actor.call(COUNTER, partition, (_, origin) => ({ type: 'request', origin, request }), CALL_TIMEOUT_MS);
     if (answer.type !== 'response') return undefined;
     const { response } = answer;
-    return response.type === 'published' || response.type === 'delivered' || response.type === 'settled' ? undefined : response;
+    return response.type === 'published' || response.type === 'delivered' || response.type === 'settled' || response.type === 'checked' ? undefined : response;
   }
 }

@@ -52,6 +52,13 @@ describe('a node', () => {
     expect(map!.services.flatMap(({ partitions }) => partitions.map(({ address }) => address))).toEqual(Array.from({ length: 6 }, () => mesh.nodes[0]!.address));
   });
 
+  test('is healthy as a whole without services of a kind, whose API then does not serve', async () => {
+    const mesh = await start({ participants: [], counters: ['counter'] });
+    expect(await healthOf(mesh, 'txmesh.counter.v1.CounterService')).toBe(SERVING);
+    expect(await healthOf(mesh, 'txmesh.keyvalue.v1.KeyValueService')).not.toBe(SERVING);
+    expect(await healthOf(mesh, '')).toBe(SERVING);
+  });
+
   test('takes the recorded partitions, and refuses others (P6)', async () => {
     const mesh = await start({ partitions: 3 });
     const second = await mesh.add({ partitions: undefined });

@@ -77,7 +77,7 @@ class MeshNode implements Node {
       ...(settings.server && { settings: settings.server }),
     });
     const { store, server } = this;
-    this.mount = new Mount(settings, { store, clock, server, spans: ports.spans ?? new Spans(false, ''), faults: ports.faults });
+    this.mount = new Mount(settings, { store, clock, server, log, spans: ports.spans ?? new Spans(false, ''), faults: ports.faults });
   }
 
   get address(): string {
@@ -98,7 +98,7 @@ class MeshNode implements Node {
     this.undo.push(() => view.close());
     await view.refreshServices();
     const links = this.createLinks(view);
-    this.hosted = services.map((service) => mount.host(service, links));
+    this.hosted = services.map((service) => mount.host(service, links, clusterId));
     this.undo.push(mount.serve({ view, links, router: <Term extends LocalTerm<never>>() => this.router<Term>(view) }));
     await this.listen();
     await view.ready;

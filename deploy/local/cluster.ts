@@ -15,7 +15,7 @@ import { ServerProcess } from './server-process.ts';
 export type Role = 'coordinator' | 'participant';
 
 const ROLE_ARGS: Record<Role, readonly string[]> = {
-  coordinator: ['--participants', ''],
+  coordinator: ['--participants', '', '--queues', '', '--counters', ''],
   participant: ['--coordinator', 'false'],
 };
 

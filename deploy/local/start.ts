@@ -8,9 +8,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { helpText, readSettings, SettingError } from '../../services/settings/read.ts';
+import type { Settings } from '../../services/settings/table.ts';
 import { version } from '../../services/version.ts';
+import { ConsumerProcess } from './consumer-process.ts';
 import { ServerFailed, ServerProcess } from './server-process.ts';
-import { nextSteps, printer, tour, type TourServer } from './tour.ts';
+import { nextSteps, printer, tour, type TourConsumer, type TourServer } from './tour.ts';
 
 const HOLDING_MAIN = fileURLToPath(new URL('holding-server.ts', import.meta.url));
 const print = printer((line) => console.log(line), process.stdout.isTTY);
@@ -20,6 +22,7 @@ class RestartableServer implements TourServer {
   private readonly args: readonly string[];
   private readonly logFile = join(tmpdir(), `txmesh-${process.pid}.log`);
   private current: ServerProcess | undefined;
+  private consumer: ConsumerProcess | undefined;
 
   constructor(args: readonly string[]) {
     this.args = args;
@@ -49,7 +52,13 @@ class RestartableServer implements TourServer {
     await this.start();
   }
 
+  startConsumer(hang: boolean): TourConsumer {
+    this.consumer = new ConsumerProcess(this.address, hang, this.logFile);
+    return this.consumer;
+  }
+
   async stop(): Promise<void> {
+    await this.consumer?.kill();
     await this.current?.stop();
   }
 }
@@ -73,7 +82,7 @@ async function main(args: string[]): Promise<number> {
   const server = new RestartableServer(serverArgs);
   await server.start();
   try {
-    print(`\ntxmesh ${version} serves at ${server.address}: one coordinator and the participants ${parsed.settings.participants.join(', ')}\n`);
+    print(`\ntxmesh ${version} serves at ${server.address}: coordinator, ${served(parsed.settings)}\n`);
     const toured = await Promise.race([tour(server, print), stopped.promise]);
     if (!once && toured !== 'stopped') {
       print(nextSteps(server.address));
@@ -96,4 +105,10 @@ try {
   const words = error instanceof Error ? (known ? error.message : (error.stack ?? error.message)) : String(error);
   console.error(error instanceof SettingError ? `txmesh: ${words}` : words);
   process.exitCode = error instanceof SettingError ? 2 : 1;
+}
+
+/** The services beside the coordinator, by name. */
+function served({ participants, queues, counters }: Pick<Settings, 'participants' | 'queues' | 'counters'>): string {
+  const named = (kind: string, names: readonly string[]): string[] => (names.length === 0 ? [] : [`${kind} ${names.join(', ')}`]);
+  return [...named('participants', participants), ...named('queue', queues), ...named('counter', counters)].join('; ');
 }

@@ -1,27 +1,37 @@
-/** The tour that `npm start` runs: three orders that span two services, over real gRPC. */
+/** The tour that `npm start` runs: orders that span four services, over real gRPC, and a consumer that is killed. */
 
-import { connect, json, type Mesh, type TransactionInfo } from '../../services/client/index.ts';
+import { connect, TransactionAborted, type Mesh, type TransactionInfo } from '../../services/client/index.ts';
+import { look, openShop, order, PRICE, type Shown } from './shop.ts';
 
-/** What the tour needs of the server around it. */
+/** What the tour needs of the processes around it. */
 export interface TourServer {
   readonly address: string;
   /** Starts the server anew so that decisions are durable but are told to nobody. */
   restartHolding(): Promise<void>;
   /** kill -9, and a normal start. */
   crashAndRestart(): Promise<void>;
+  /** Starts a consumer; with `hang` it gets no further than taking an order. */
+  startConsumer(hang: boolean): TourConsumer;
 }
 
-const STOCK = ['inventory', 'stock', 'teapot'] as const;
-const PRICE = 40;
-const FULL = { teapots: 10, money: 200 };
+/** A consumer in a process of its own. */
+export interface TourConsumer {
+  /** The next order that it has taken. */
+  taken(): Promise<Taken>;
+  /** kill -9 */
+  kill(): Promise<void>;
+}
+
+export interface Taken {
+  readonly order: string;
+  /** The transaction in which it handles the order. */
+  readonly transactionId: string;
+  readonly deliveryAttempt: number;
+}
+
 const FINISH_BOUND_MS = 30_000;
-
-interface Stock {
-  readonly teapots: number;
-}
-interface Account {
-  readonly money: number;
-}
+/** Longer than the acknowledgement deadline: what is to come again comes by then. */
+const QUIET_MS = 3_000;
 
 const bold = (text: string): string => `\x1b[1m${text}\x1b[0m`;
 const dim = (text: string): string => `\x1b[2m${text}\x1b[0m`;
@@ -40,132 +50,121 @@ export function printer(write: (line: string) => void, colours: boolean): Print 
 export async function tour(server: TourServer, print: Print): Promise<void> {
   let mesh = connect(server.address);
   try {
-    await openShop(mesh, print);
-    await paidOrder(mesh, print);
-    await unpaidOrder(mesh, print);
-    print(bold('3. An order whose coordinator is killed in the middle'));
+    const orders = await openShop(mesh);
+    if (orders > 0) print(dim(`The data of earlier starts is here: ${orders} ${orders === 1 ? 'order' : 'orders'}.\n`));
+    await goodOrder(mesh, print);
+    await soldOutOrder(mesh, print);
+    print(bold('3. A consumer that ships the order, and is killed twice'));
+    const before = await look(mesh);
     await server.restartHolding();
     mesh.close();
     mesh = connect(server.address);
-    const { id, before } = await heldOrder(mesh, print);
-    await server.crashAndRestart();
+    const id = await killConsumers(mesh, server, print);
     mesh.close();
     mesh = connect(server.address);
-    await finishedOrder(mesh, id, before, print);
+    await shippedOnce(mesh, id, before, print);
   } finally {
     mesh.close();
   }
 }
 
-async function openShop(mesh: Mesh, print: Print): Promise<void> {
-  const orders = await count(mesh);
-  if (orders > 0) print(dim(`The data of earlier starts is here: ${orders} orders.\n`));
-  await mesh.transaction(async (tx) => {
-    const stock = (await tx.get(...STOCK))?.json<Stock>();
-    const alice = (await tx.get('payments', 'accounts', 'alice'))?.json<Account>();
-    const bob = (await tx.get('payments', 'accounts', 'bob'))?.json<Account>();
-    if ((stock?.teapots ?? 0) < 3) tx.put(...STOCK, json({ teapots: FULL.teapots } satisfies Stock));
-    if ((alice?.money ?? 0) < 3 * PRICE) tx.put('payments', 'accounts', 'alice', json({ money: FULL.money } satisfies Account));
-    if (bob === undefined) tx.put('payments', 'accounts', 'bob', json({ money: 15 } satisfies Account));
-  });
+async function goodOrder(mesh: Mesh, print: Print): Promise<void> {
+  print(bold('1. An order: stock, money, a message and a counter, in one transaction'));
+  const before = await look(mesh);
+  const id = await order(mesh, 'alice', 1);
+  const after = await look(mesh);
+  expectChange(before, after, { teapots: -1, money: -PRICE, waiting: 1, sales: 1 });
+  print(`   ${green('committed')}  ${id}`);
+  show(print, before, after, ORDER);
 }
 
-async function count(mesh: Mesh): Promise<number> {
-  let orders = 0;
-  for await (const _ of mesh.keyValue('inventory').collection('orders').scan()) orders++;
-  return orders;
+async function soldOutOrder(mesh: Mesh, print: Print): Promise<void> {
+  print(bold('2. An order of more than there is'));
+  const before = await look(mesh);
+  const error = await order(mesh, 'alice', before.teapots + 1).then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  if (!(error instanceof TransactionAborted)) throw new Error('the tour sold more than there is', { cause: error });
+  const after = await look(mesh);
+  expectChange(before, after, {});
+  print(`   ${yellow('aborted')}    ${error.transactionId}`);
+  print(dim(`   ${error.message}`));
+  show(print, before, after, ORDER);
 }
 
-/** Takes stock and money and notes the order: one transaction over two participants. */
-async function order(mesh: Mesh, customer: string): Promise<string> {
-  return mesh.transaction(async (tx) => {
-    const stock = (await tx.get(...STOCK))!.json<Stock>();
-    const account = (await tx.get('payments', 'accounts', customer))!.json<Account>();
-    tx.put(...STOCK, json({ teapots: stock.teapots - 1 } satisfies Stock));
-    tx.put('payments', 'accounts', customer, json({ money: account.money - PRICE } satisfies Account));
-    tx.put('inventory', 'orders', tx.id, json({ customer, price: PRICE }), { precondition: 'absent' });
-    return tx.id;
-  });
+/** Returns the transaction that was decided when the second consumer and the coordinator were killed. */
+async function killConsumers(mesh: Mesh, server: TourServer, print: Print): Promise<string> {
+  const first = server.startConsumer(true);
+  const { order: shipped } = await first.taken();
+  await first.kill();
+  print(dim(`   the first one takes order ${shipped} and works on it`));
+  print(`   ${yellow('kill -9')}    of the consumer: the order comes again`);
+  const second = server.startConsumer(false);
+  const { order: again, transactionId, deliveryAttempt } = await second.taken();
+  if (again !== shipped) throw new Error(`the tour found order ${again} where ${shipped} was to come again`);
+  const { state, branches } = await awaitDecided(mesh, transactionId);
+  print(dim(`   the second one takes it (delivery ${deliveryAttempt}); its transaction is decided, nobody has been told:`));
+  print(dim(`   ${branches.map((branch) => `${branch.participant} ${branch.state}`).join(', ')}`));
+  print(`   ${yellow('kill -9')}    of the consumer and of the server, and a new start`);
+  if (state !== 'COMMITTING') throw new Error(`the tour found ${state} where the decision was held`);
+  await second.kill();
+  await server.crashAndRestart();
+  return transactionId;
 }
 
-interface Shown {
-  readonly teapots: number;
-  readonly money: number;
+async function shippedOnce(mesh: Mesh, id: string, before: Shown, print: Print): Promise<void> {
+  const finished = await awaitState(mesh, id, ({ state }) => state === 'COMMITTED');
+  const rest = await mesh.queue().pull('shipping', { waitMs: QUIET_MS });
+  if (rest.length > 0) throw new Error(`the tour found message ${rest[0]!.id} again`);
+  const after = await look(mesh);
+  expectChange(before, after, { waiting: -before.waiting, shipments: 1, shipped: 1 });
+  print(`   ${green('committed')}  ${finished.transactionId}`);
+  show(print, before, after, SHIPMENT);
 }
 
-async function look(mesh: Mesh, customer: string): Promise<Shown> {
-  const stock = await mesh.keyValue('inventory').collection('stock').get('teapot');
-  const account = await mesh.keyValue('payments').collection('accounts').get(customer);
-  return { teapots: stock!.json<Stock>().teapots, money: account!.json<Account>().money };
+function awaitDecided(mesh: Mesh, id: string): Promise<TransactionInfo> {
+  return awaitState(mesh, id, ({ state }) => state !== 'ACTIVE' && state !== 'PREPARING');
 }
 
-function show(print: Print, customer: string, before: Shown, after: Shown): void {
-  const arrow = (a: number, b: number): string => (a === b ? `${a} ${dim('(unchanged)')}` : `${a} → ${bold(String(b))}`);
-  print(`     inventory   teapots          ${arrow(before.teapots, after.teapots)}`);
-  print(`     payments    ${`${customer}'s money`.padEnd(16)} ${arrow(before.money, after.money)}`);
+/** Follows the transaction until it is as wanted. */
+async function awaitState(mesh: Mesh, id: string, isWanted: (transaction: TransactionInfo) => boolean): Promise<TransactionInfo> {
+  const bound = AbortSignal.timeout(FINISH_BOUND_MS);
+  const events = mesh.watchTransactions({ transactionId: id, fromStart: true, signal: bound });
+  for await (const { transaction: seen } of events) {
+    const transaction = isWanted(seen) ? seen : await mesh.get(id, { signal: bound });
+    if (isWanted(transaction)) return mesh.get(id, { signal: bound });
+  }
+  throw new Error('the watch of transactions ended');
+}
+
+/** What is shown, with the service that has it. */
+type Line = readonly [service: string, words: string, field: keyof Shown];
+
+const ORDER: readonly Line[] = [
+  ['counter', 'teapots', 'teapots'],
+  ['payments', "alice's money", 'money'],
+  ['queue', 'orders to ship', 'waiting'],
+  ['counter', 'sales', 'sales'],
+];
+const SHIPMENT: readonly Line[] = [
+  ['queue', 'orders to ship', 'waiting'],
+  ['inventory', 'shipments', 'shipments'],
+  ['counter', 'shipped', 'shipped'],
+];
+
+function show(print: Print, before: Shown, after: Shown, lines: readonly Line[]): void {
+  for (const [service, words, field] of lines) {
+    const [a, b] = [before[field], after[field]];
+    print(`     ${service.padEnd(11)} ${words.padEnd(16)} ${a === b ? `${a} ${dim('(unchanged)')}` : `${a} → ${bold(String(b))}`}`);
+  }
   print();
 }
 
-function expectChange(before: Shown, after: Shown, orders: number): void {
-  const right = after.teapots === before.teapots - orders && after.money === before.money - orders * PRICE;
-  if (!right) throw new Error(`the tour found ${JSON.stringify(after)} after ${JSON.stringify(before)} and ${orders} orders`);
-}
-
-async function paidOrder(mesh: Mesh, print: Print): Promise<void> {
-  print(bold('1. An order that takes stock and money'));
-  const before = await look(mesh, 'alice');
-  const id = await order(mesh, 'alice');
-  const after = await look(mesh, 'alice');
-  expectChange(before, after, 1);
-  print(`   ${green('committed')}  ${id}`);
-  show(print, 'alice', before, after);
-}
-
-async function unpaidOrder(mesh: Mesh, print: Print): Promise<void> {
-  print(bold('2. An order that fails for lack of money'));
-  const before = await look(mesh, 'bob');
-  const tx = await mesh.begin();
-  const stock = (await tx.get(...STOCK))!.json<Stock>();
-  await tx.put(...STOCK, json({ teapots: stock.teapots - 1 } satisfies Stock));
-  print(dim(`   one teapot is put aside within the transaction, then the money is looked at …`));
-  const account = (await tx.get('payments', 'accounts', 'bob'))!.json<Account>();
-  const outcome = account.money < PRICE ? await tx.abort() : await tx.commit();
-  const after = await look(mesh, 'bob');
-  expectChange(before, after, 0);
-  print(`   ${yellow(outcome.committed ? 'committed' : 'aborted')}    ${tx.id}`);
-  show(print, 'bob', before, after);
-}
-
-async function heldOrder(mesh: Mesh, print: Print): Promise<{ id: string; before: Shown }> {
-  await mesh.ready();
-  const before = await look(mesh, 'alice');
-  const id = await order(mesh, 'alice');
-  const { state, branches } = await mesh.get(id);
-  print(`   decided    ${id}`);
-  print(dim(`   the decision is durable, nobody has been told: the coordinator says ${state},`));
-  print(dim(`   ${branches.map((b) => `${b.participant} ${b.state}`).join(', ')}`));
-  print(`   ${yellow('kill -9')}    and a new start`);
-  if (state !== 'COMMITTING') throw new Error(`the tour found ${state} where the decision was held`);
-  return { id, before };
-}
-
-async function finishedOrder(mesh: Mesh, id: string, before: Shown, print: Print): Promise<void> {
-  const finished = await awaitCommitted(mesh, id);
-  const after = await look(mesh, 'alice');
-  expectChange(before, after, 1);
-  print(`   ${green('committed')}  ${finished.transactionId}`);
-  show(print, 'alice', before, after);
-}
-
-/** Follows the transaction until every branch has acknowledged. */
-async function awaitCommitted(mesh: Mesh, id: string): Promise<TransactionInfo> {
-  const bound = AbortSignal.timeout(FINISH_BOUND_MS);
-  const events = mesh.watchTransactions({ transactionId: id, fromStart: true, signal: bound });
-  for await (const _ of events) {
-    const transaction = await mesh.get(id, { signal: bound });
-    if (transaction.state === 'COMMITTED') return transaction;
-  }
-  throw new Error('the watch of transactions ended');
+function expectChange(before: Shown, after: Shown, change: Partial<Shown>): void {
+  const fields = Object.keys(before) as (keyof Shown)[];
+  const wrong = fields.filter((field) => after[field] !== before[field] + (change[field] ?? 0));
+  if (wrong.length > 0) throw new Error(`the tour found ${JSON.stringify(after)} after ${JSON.stringify(before)}: ${wrong.join(', ')}`);
 }
 
 /** What to try next, as the README says it too. */
@@ -176,6 +175,8 @@ export function nextSteps(address: string): string {
     `  grpcurl -plaintext ${address} list`,
     `  grpcurl -plaintext -d '{"participant":"payments","collection":"accounts","key":"alice"}' \\`,
     `    ${address} txmesh.keyvalue.v1.KeyValueService/Get`,
+    `  grpcurl -plaintext -d '{"counter":"sales"}' ${address} txmesh.counter.v1.CounterService/Get`,
+    `  grpcurl -plaintext -d '{"topic":"orders","messages":[{"data":"e30="}]}' ${address} txmesh.queue.v1.QueueService/Publish`,
     `  grpcurl -plaintext -d '{"pageSize":3}' ${address} txmesh.coordinator.v1.CoordinatorService/ListTransactions`,
     `  grpcurl -plaintext -d '{"fromStart":true}' ${address} txmesh.coordinator.v1.CoordinatorService/WatchTransactions`,
     '',

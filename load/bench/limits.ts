@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import * as grpc from '@grpc/grpc-js';
 import type { Store } from '../../services/runtime/store/store.ts';
 
-const VALUE = Buffer.alloc(200, 7);
+const SMALL = Buffer.alloc(200, 7);
 
 /** fdatasyncs a second of one small append each, one after the other. */
 export async function fsyncsPerSecond(folder: string, seconds: number): Promise<number> {
@@ -16,7 +16,7 @@ export async function fsyncsPerSecond(folder: string, seconds: number): Promise<
   let count = 0;
   try {
     while (performance.now() - startMs < seconds * 1000) {
-      writeSync(file, VALUE);
+      writeSync(file, SMALL);
       await sync(file);
       count++;
     }
@@ -26,18 +26,20 @@ export async function fsyncsPerSecond(folder: string, seconds: number): Promise<
   return (count * 1000) / (performance.now() - startMs);
 }
 
-/** Durable writes a second of `keys` records of 200 bytes each, by `writers` at a time; and the median in ms. */
+/** Durable writes a second of `keys` records of so many bytes each, by `writers` at a time; and the median in ms. */
 export async function writesPerSecond(
   store: Store,
   writers: number,
   keys: number,
+  bytes: number,
   seconds: number,
 ): Promise<{ readonly perSecond: number; readonly p50Ms: number }> {
+  const value = Buffer.alloc(bytes, 7);
   const startMs = performance.now();
   const latencies: number[] = [];
   const write = async (writer: number): Promise<void> => {
     for (let n = 0; performance.now() - startMs < seconds * 1000; n++) {
-      const puts = Array.from({ length: keys }, (_, i) => ({ key: `bench/${writer}/${n % 100}/${i}`, value: VALUE }));
+      const puts = Array.from({ length: keys }, (_, i) => ({ key: `bench/${writer}/${n % 100}/${i}`, value }));
       const sentMs = performance.now();
       await store.write({ puts });
       latencies.push(performance.now() - sentMs);

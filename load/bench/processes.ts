@@ -1,16 +1,18 @@
-/** The processes of the bench: servers, the load, the echo. Each is ended by the id that was kept. */
+/** The processes of the bench: servers, loads, the echo. Each is ended by the id that was kept. */
 
 import { fork, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { SERVER_FLAGS } from '../../deploy/local/server-process.ts';
-import type { LoadOptions, LoadReport } from './client.ts';
+import type { LoadReport } from './measured.ts';
 import type { ServerUsage } from './server.ts';
 
 const script = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
-const START_BOUND_MS = 30_000;
+const START_BOUND_MS = 120_000;
 
-function launch(name: string, args: readonly string[], environment: Record<string, string>, flags: readonly string[] = []): ChildProcess {
+type Environment = Readonly<Record<string, string>>;
+
+function launch(name: string, args: readonly string[], environment: Environment, flags: readonly string[] = []): ChildProcess {
   const child = fork(script(name), args, {
     execArgv: ['--conditions=txmesh-source', ...flags],
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
@@ -43,7 +45,7 @@ export class BenchServer {
     this.address = address;
   }
 
-  static async start(args: readonly string[], environment: Record<string, string> = {}, flags: readonly string[] = []): Promise<BenchServer> {
+  static async start(args: readonly string[], environment: Environment = {}, flags: readonly string[] = []): Promise<BenchServer> {
     const child = launch('server.ts', ['--port', '0', ...args], environment, [...SERVER_FLAGS, ...flags]);
     let last = '';
     const address = await new Promise<string>((resolve, reject) => {
@@ -63,19 +65,25 @@ export class BenchServer {
     return answer;
   }
 
-  async stop(): Promise<void> {
+  /** Ends it gracefully, or at once as a crash would. */
+  async stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
     const exited = new Promise((resolve) => this.child.once('exit', resolve));
-    this.child.kill('SIGTERM');
+    this.child.kill(signal);
     await exited;
   }
 }
 
-/** Runs the load; `onWarm` is called when measuring begins. */
-export async function load(options: LoadOptions, onWarm: () => Promise<void>, environment: Record<string, string> = {}): Promise<LoadReport> {
-  const child = launch('client.ts', [JSON.stringify(options)], environment, SERVER_FLAGS);
+/** Runs a load, a script of this folder; `onWarm` is called when measuring begins. */
+export async function load<Options, Report extends LoadReport>(
+  name: string,
+  options: Options,
+  onWarm: () => Promise<void> = () => Promise.resolve(),
+  environment: Environment = {},
+): Promise<Report> {
+  const child = launch(name, [JSON.stringify(options)], environment, SERVER_FLAGS);
   child.stderr!.pipe(process.stderr);
   await message(child, 'the load');
-  const reported = message<{ report: LoadReport }>(child, 'the load');
+  const reported = message<{ report: Report }>(child, 'the load');
   await onWarm();
   return (await reported).report;
 }

@@ -72,10 +72,10 @@ export class InvalidRequest extends TxmeshError {}
 /** What was asked for is not there. About a transaction it settles nothing: see {@link OutcomeUnknown}. */
 export class NotFound extends TxmeshError {}
 
-/** The id was used before with other content. */
+/** The id was used before with other content, or what is to be created is there. */
 export class AlreadyExists extends TxmeshError {}
 
-/** The state of things does not allow it: an expired id, a wrong attempt, a foreign cluster. */
+/** The state of things does not allow it: an expired id, an acknowledgement that came too late, a counter's bound. */
 export class FailedPrecondition extends TxmeshError {}
 
 /** The watch asks for a position that is no longer kept. Read the present state and watch from now on. */
@@ -110,7 +110,7 @@ export class OutcomeUnknown extends TxmeshError {
   /**
    * Settles it: true if it has taken effect, false if it has not and never will. A transaction that
    * the coordinator has not decided is aborted; a write of one partition (a local transaction, `put`,
-   * `delete`), whose outcome the participant keeps, is completed.
+   * `delete`), whose outcome the participant keeps, is completed, and so are a publish and an add.
    * @throws OutcomeUnknown if it can't be settled now
    */
   settle(options: { readonly signal?: AbortSignal; readonly timeoutMs?: number } = {}): Promise<boolean> {

@@ -5,13 +5,13 @@
  */
 
 import * as grpc from '@grpc/grpc-js';
-import { CoordinatorServiceService, type ExecuteResult } from '../gen/txmesh/coordinator/v1/coordinator.ts';
-import type { Timer } from '../runtime/clock.ts';
+import { CoordinatorServiceService, type ExecuteResult, type ExecuteStreamResponse } from '../gen/txmesh/coordinator/v1/coordinator.ts';
 import { TRACEPARENT_HEADER } from '../runtime/transport/service.ts';
 import { backoffDelayMs, CONNECTION_BACKOFF } from './backoff.ts';
+import { BatchedStream, streamEnded, type StreamOwner } from './batched-stream.ts';
 import { COORDINATOR } from './cluster-map.ts';
 import { cancelled, closedError, deadlineExceeded, makeError, meaningOf, outcomeUnknown, type TxmeshError } from './errors.ts';
-import { ExecuteStream, type StreamOwner } from './execute-stream.ts';
+import { EXECUTE_STREAM, type ExecuteStream } from './execute-codec.ts';
 import { newTransactionId } from './ids.ts';
 import { isCommitted } from './interactive.ts';
 import type { Operation } from './operations.ts';
@@ -20,12 +20,11 @@ import { outcomeOf, type Outcome } from './outcome-codec.ts';
 import { PendingCall } from './pending-call.ts';
 import { isConnectionLoss, type Rpc } from './rpc.ts';
 import { errorFromGrpc, errorFromStatus } from './status-codec.ts';
+import { Sweep } from './sweep.ts';
 import { sentTo, startCallSpan } from './trace.ts';
 
 /** A larger call goes alone: a frame that is too large for the server would end the stream for all. */
 const STREAM_CALL_BYTES = 1024 * 1024;
-/** Between two looks at the deadlines and retries of all calls. */
-const LEAST_SWEEP_MS = 5;
 const OVERLOAD_RETRY_MS = 100;
 const SERVICE = 'txmesh.coordinator.v1.CoordinatorService';
 
@@ -38,13 +37,12 @@ export interface ExecuteOptions extends CallOptions {
   readonly firstTryTime?: Date;
 }
 
-export class Executor implements StreamOwner<PendingCall> {
+export class Executor implements StreamOwner<ExecuteStream, ExecuteStreamResponse> {
   private readonly rpc: Rpc;
   private readonly calls = new Map<number, PendingCall>();
-  private readonly streams = new Map<string, ExecuteStream<PendingCall>>();
+  private readonly streams = new Map<string, ExecuteStream>();
   private lastSequence = 0;
-  private sweepTimer: Timer | undefined;
-  private sweepMs = Infinity;
+  private readonly sweep: Sweep;
   private closed = false;
   private readonly nowMs: () => number;
 
@@ -52,6 +50,7 @@ export class Executor implements StreamOwner<PendingCall> {
     this.rpc = rpc;
     const { clock } = rpc.environment;
     this.nowMs = () => clock.monotonicMs();
+    this.sweep = new Sweep(clock, (nowMs) => this.runSweep(nowMs));
   }
 
   execute(options: ExecuteOptions): Promise<Outcome> {
@@ -71,7 +70,7 @@ export class Executor implements StreamOwner<PendingCall> {
         call.onAbort = () => this.giveUp(call, cancelled(signal, 'Execute', transactionId));
         signal.addEventListener('abort', call.onAbort, { once: true });
       }
-      this.sweepAt(deadlineMs);
+      this.sweep.at(deadlineMs);
       this.dispatch(call);
     });
   }
@@ -86,7 +85,11 @@ export class Executor implements StreamOwner<PendingCall> {
     return this.calls.size;
   }
 
-  onResult({ sequence, result }: ExecuteResult): void {
+  onResponse({ results }: ExecuteStreamResponse): void {
+    for (const result of results) this.onResult(result);
+  }
+
+  private onResult({ sequence, result }: ExecuteResult): void {
     const call = this.calls.get(sequence);
     if (call === undefined || result === undefined) return;
     if (result.$case === 'error') return this.onError(call, errorFromStatus(result.value, call.transactionId));
@@ -96,7 +99,7 @@ export class Executor implements StreamOwner<PendingCall> {
     call.resolve(outcome);
   }
 
-  onEnd(stream: ExecuteStream<PendingCall>, serviceError: grpc.ServiceError | undefined): void {
+  onEnd(stream: ExecuteStream, serviceError: grpc.ServiceError | undefined): void {
     if (this.streams.get(stream.address) === stream) this.streams.delete(stream.address);
     const error = serviceError === undefined ? streamEnded(stream.address) : errorFromGrpc(serviceError);
     if (isConnectionLoss(error)) this.rpc.map.avoid(stream.address);
@@ -106,7 +109,7 @@ export class Executor implements StreamOwner<PendingCall> {
   /** Ends all streams; calls under way fail. */
   close(): void {
     this.closed = true;
-    this.sweepTimer?.cancel();
+    this.sweep.cancel();
     for (const call of this.calls.values()) this.giveUp(call, closedError());
     for (const stream of this.streams.values()) stream.close();
   }
@@ -119,7 +122,7 @@ export class Executor implements StreamOwner<PendingCall> {
     if (call.bytes > STREAM_CALL_BYTES) return this.sendAlone(call, address);
     let stream = this.streams.get(address);
     if (stream === undefined) {
-      stream = new ExecuteStream(address, this.rpc.channels.to(address), this);
+      stream = new BatchedStream(address, this.rpc.channels.to(address), EXECUTE_STREAM, this);
       this.streams.set(address, stream);
     }
     call.carrier = stream;
@@ -180,7 +183,7 @@ export class Executor implements StreamOwner<PendingCall> {
     // A try that could not be answered in time would tell nothing that waiting can't.
     if (nextTryMs >= call.deadlineMs) return this.giveUp(call, deadlineExceeded('Execute', error, call.transactionId));
     call.nextTryMs = nextTryMs;
-    this.sweepAt(nextTryMs);
+    this.sweep.at(nextTryMs);
   }
 
   private giveUp(call: PendingCall, error: TxmeshError): void {
@@ -198,19 +201,8 @@ export class Executor implements StreamOwner<PendingCall> {
     return this.lastSequence;
   }
 
-  private sweepAt(ms: number): void {
-    if (ms >= this.sweepMs) return;
-    this.sweepTimer?.cancel();
-    this.sweepMs = ms;
-    const delayMs = Math.max(LEAST_SWEEP_MS, Math.ceil(ms - this.nowMs()));
-    this.sweepTimer = this.rpc.environment.clock.setTimer(delayMs, () => this.sweep());
-  }
-
-  private sweep(): void {
-    const nowMs = this.nowMs();
+  private runSweep(nowMs: number): number {
     let next = Infinity;
-    this.sweepTimer = undefined;
-    this.sweepMs = Infinity;
     for (const call of this.calls.values()) {
       if (call.deadlineMs <= nowMs) {
         this.giveUp(call, deadlineExceeded('Execute', call.lastError, call.transactionId));
@@ -219,7 +211,7 @@ export class Executor implements StreamOwner<PendingCall> {
       if (call.nextTryMs !== undefined && call.nextTryMs <= nowMs) this.dispatch(call);
       next = Math.min(next, call.deadlineMs, call.nextTryMs ?? Infinity);
     }
-    if (next < Infinity) this.sweepAt(next);
+    return next;
   }
 }
 
@@ -233,8 +225,4 @@ function overloaded(limit: number): TxmeshError {
 
 function undecided(transactionId: string): TxmeshError {
   return makeError({ reason: 'OUTCOME_UNKNOWN', message: 'the server answered without an outcome', transactionId });
-}
-
-function streamEnded(address: string): TxmeshError {
-  return makeError({ reason: 'OUTCOME_UNKNOWN', message: `${address} ended the stream`, metadata: { status: 'UNAVAILABLE' } });
 }

@@ -41,6 +41,14 @@ export {
 } from './errors.ts';
 export type { Code, Conflict, FieldViolation, Reason } from './errors.ts';
 export type { Attempt } from '../kernel/attempt.ts';
+export type { ChangeOptions } from './change.ts';
+export type { Counter, CounterReadOptions, CreateCounterOptions, UpdateCounterOptions } from './counter/counter.ts';
+export type { Bounds, CounterConsistency, CounterInfo, CounterKind, CounterValue, Rate } from './counter/counter-codec.ts';
+export type { AddOutcome, Counters, GetOutcome, ListCountersOptions } from './counter/counters.ts';
+export type { Integer } from './counter/integer.ts';
+export { add, checkCounter } from './counter/operations.ts';
+export type { CounterOperationOptions } from './counter/operations.ts';
+export type { CounterEvent } from './counter/watch-counters.ts';
 export type { Entry } from './entry.ts';
 export type { ExecuteOptions } from './executor.ts';
 export { newTransactionId } from './ids.ts';
@@ -61,5 +69,26 @@ export { check, del, json, put, text } from './operations.ts';
 export type { Content, DeleteOptions, MergeRule, Operation, Precondition, PutOptions, TypedValue, Value } from './operations.ts';
 export type { CallOptions, ConnectOptions } from './options.ts';
 export type { Aborted, Branch, BranchState, Committed, Heuristic, Outcome, State, TransactionInfo } from './outcome-codec.ts';
+export type { ConsumeOptions, PullOptions } from './queue/consume.ts';
+export type { Message, MessageLike } from './queue/message.ts';
+export { acknowledge, publish } from './queue/operations.ts';
+export type { Acknowledgeable, QueueOperationOptions } from './queue/operations.ts';
+export type { Queue } from './queue/queue.ts';
+export type { ReceivedMessage } from './queue/received-message.ts';
+export type { MessageHandler, SubscribeOptions } from './queue/subscribe.ts';
+export type { ListOfTopicOptions, SeekTarget, SnapshotOptions, Snapshots, Subscriptions } from './queue/subscriptions.ts';
+export type {
+  DeadLetterPolicy,
+  Mode,
+  RetryPolicy,
+  Snapshot,
+  Subscription,
+  SubscriptionOptions,
+  SubscriptionSettings,
+  SubscriptionStatistics,
+  TopicStatistics,
+} from './queue/subscription-codec.ts';
+export type { Retention, Topic, TopicOptions, TopicSettings } from './queue/topic-codec.ts';
+export type { ListPageOptions, Topics, UpdateOptions } from './queue/topics.ts';
 export type { TransactionOptions } from './run-transaction.ts';
 export type { Transaction } from './transaction.ts';

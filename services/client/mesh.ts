@@ -9,6 +9,10 @@ import {
 } from '../gen/txmesh/coordinator/v1/coordinator.ts';
 import { ClusterServiceService } from '../gen/txmesh/cluster/v1/cluster.ts';
 import { timestampMs } from '../runtime/transport/time.ts';
+import { Adder } from './counter/adder.ts';
+import { Counter } from './counter/counter.ts';
+import { Counters } from './counter/counters.ts';
+import { COUNTER } from './counter/operations.ts';
 import { sleep, type Deadline } from './deadline.ts';
 import { Cancelled, closedError, invalidRequest, makeError, type TxmeshError } from './errors.ts';
 import { Executor, type ExecuteOptions } from './executor.ts';
@@ -16,6 +20,9 @@ import { abortTransaction, begin, routedTo, type BeginOptions, type InteractiveT
 import { KeyValue } from './key-value.ts';
 import { DEFAULT_MAX_PENDING, DEFAULT_TIMEOUT_MS, type CallOptions, type ConnectOptions, type Environment } from './options.ts';
 import { branchInfo, nameOf, transactionInfo, type Branch, type Heuristic, type Outcome, type State, type TransactionInfo } from './outcome-codec.ts';
+import { QUEUE } from './queue/message.ts';
+import { Publishers } from './queue/publishers.ts';
+import { Queue } from './queue/queue.ts';
 import { Rpc } from './rpc.ts';
 import { runTransaction, type TransactionOptions } from './run-transaction.ts';
 import type { Transaction } from './transaction.ts';
@@ -62,6 +69,9 @@ export interface TransactionEvent {
 export class Mesh implements AsyncDisposable {
   private readonly rpc: Rpc;
   private readonly executor: Executor;
+  private readonly publishers: Publishers;
+  /** By the name of their counter service. */
+  private readonly adders = new Map<string, Adder>();
   private readonly mapKnown: Promise<void>;
   private hasMap = false;
   private mapError: TxmeshError | undefined;
@@ -72,6 +82,7 @@ export class Mesh implements AsyncDisposable {
     const { credentials, channelOptions = {}, timeoutMs = DEFAULT_TIMEOUT_MS, maxPending = DEFAULT_MAX_PENDING } = options;
     this.rpc = new Rpc({ addresses: options.addresses, credentials, channelOptions, timeoutMs, maxPending }, environment);
     this.executor = new Executor(this.rpc);
+    this.publishers = new Publishers(this.rpc);
     this.mapKnown = new Promise((resolve, reject) => {
       this.followCluster(resolve).catch((error: unknown) => {
         this.mapError = error as TxmeshError;
@@ -212,18 +223,41 @@ export class Mesh implements AsyncDisposable {
     return new KeyValue(this.rpc, participant);
   }
 
+  /** The topics, subscriptions and messages of a queue service. */
+  queue(participant: string = QUEUE): Queue {
+    return new Queue(this.rpc, this.executor, this.publishers, participant);
+  }
+
+  /** One counter of a counter service. */
+  counter(name: string, { participant = COUNTER }: { readonly participant?: string } = {}): Counter {
+    return new Counter(this.rpc, this.adder(participant), participant, name);
+  }
+
+  /** The counters of a counter service, many at a time. */
+  counters(participant: string = COUNTER): Counters {
+    return new Counters(this.rpc, this.adder(participant), participant);
+  }
+
   /**
-   * Closes the connection. Watches end, and Execute calls under way fail, as OutcomeUnknown if they may
-   * have taken effect; other calls under way are left to finish.
+   * Closes the connection. Watches end; executions, publishes and adds under way fail, as OutcomeUnknown if
+   * they may have taken effect; other calls under way are left to finish.
    */
   close(): void {
     this.executor.close();
+    this.publishers.close();
+    for (const adder of this.adders.values()) adder.close();
     this.rpc.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     this.close();
     return Promise.resolve();
+  }
+
+  private adder(participant: string): Adder {
+    let adder = this.adders.get(participant);
+    if (adder === undefined) this.adders.set(participant, (adder = new Adder(this.rpc, participant)));
+    return adder;
   }
 
   private async waitForMap(deadline: Deadline): Promise<void> {

@@ -3,9 +3,9 @@
 import type { ExecuteCall, ExecuteRequest } from '../gen/txmesh/coordinator/v1/coordinator.ts';
 import type { Duration } from '../gen/google/protobuf/duration.ts';
 import { toDuration, toTimestamp } from '../runtime/transport/time.ts';
+import type { Sendable } from './batched-stream.ts';
 import { toldRemainingMs } from './deadline.ts';
 import { invalidRequest, type TxmeshError } from './errors.ts';
-import type { Sendable } from './execute-stream.ts';
 import type { Content, Operation } from './operations.ts';
 import type { Outcome } from './outcome-codec.ts';
 import { endSpan, type ClientSpan } from './trace.ts';
@@ -30,7 +30,7 @@ export interface PendingCallOptions {
 let lastMs = -1;
 let lastDuration: Duration = toDuration(0);
 
-export class PendingCall implements Sendable {
+export class PendingCall implements Sendable<ExecuteCall> {
   readonly sequence: number;
   readonly transactionId: string;
   readonly request: ExecuteRequest;

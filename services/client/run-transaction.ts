@@ -51,7 +51,10 @@ export async function runTransaction<Result>(
       if (operations === undefined) return result;
       deadline.check();
       const outcome = await carryOut(rpc, executor, transaction.id, operations, firstTryMs, deadline);
-      if (outcome.committed) return result;
+      if (outcome.committed) {
+        transaction.committed();
+        return result;
+      }
       const { cause } = outcome;
       if (tries >= attempts || !mayGoThrough(cause, transaction)) throw cause;
       firstTryMs ??= idTimeMs(transaction.id);

@@ -9,9 +9,11 @@ import { makeError, TransactionAborted, type Conflict, type TxmeshError } from '
 
 const CONFLICT_DETAIL = 'txmesh.keyvalue.v1.ConflictDetail';
 
+const UNSAID: Status = { code: 2, message: 'the server gave no reason', details: [] };
+
 /** @param transactionId what the status is about, if it is about a transaction. */
-export function errorFromStatus(status: Status, transactionId?: string): TxmeshError {
-  return errorFromFailure(statusToFailure(status), transactionId);
+export function errorFromStatus(status: Status | undefined, transactionId?: string): TxmeshError {
+  return errorFromFailure(statusToFailure(status ?? UNSAID), transactionId);
 }
 
 export function errorFromGrpc(error: grpc.ServiceError, transactionId?: string): TxmeshError {

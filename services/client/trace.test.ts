@@ -1,14 +1,11 @@
-import { NodeSDK, type NodeSDKConfiguration } from '@opentelemetry/sdk-node';
 import { expect, test } from 'vitest';
 import { FakeMesh } from '../../test/support/fake-mesh.ts';
 import { Mesh } from './mesh.ts';
 import { put } from './operations.ts';
+import { recordSpans } from './testing/record-spans.ts';
 import { TestEnvironment } from './testing/test-environment.ts';
 
 const operations = [put('inventory', 'stock', 'a', '1'), put('payments', 'accounts', 'b', '2')];
-
-type Processor = NonNullable<NodeSDKConfiguration['spanProcessors']>[number];
-type Finished = Parameters<Processor['onEnd']>[0];
 
 test('without an SDK no traceparent is sent', async () => {
   const fake = await FakeMesh.start();
@@ -20,12 +17,7 @@ test('without an SDK no traceparent is sent', async () => {
 });
 
 test('a transaction is one span, with its calls below, and the server hears of the call’s', async () => {
-  const spans: Finished[] = [];
-  const nothing = (): Promise<void> => Promise.resolve();
-  const recorder: Processor = { onStart: () => undefined, onEnd: (span) => void spans.push(span), forceFlush: nothing, shutdown: nothing };
-  process.env['OTEL_METRICS_EXPORTER'] = process.env['OTEL_LOGS_EXPORTER'] = 'none';
-  const sdk = new NodeSDK({ spanProcessors: [recorder], instrumentations: [], autoDetectResources: false });
-  sdk.start();
+  const { spans, stop } = recordSpans();
   const fake = await FakeMesh.start();
   const mesh = new Mesh({ addresses: [fake.address] }, new TestEnvironment());
   await mesh.transaction(async (tx) => {
@@ -35,7 +27,7 @@ test('a transaction is one span, with its calls below, and the server hears of t
   });
   mesh.close();
   fake.stop();
-  await sdk.shutdown();
+  await stop();
   const named = (name: string) => spans.find((span) => span.name.endsWith(name))!;
   const transaction = named('txmesh transaction');
   for (const name of ['KeyValueService/Get', 'CoordinatorService/Execute'])

@@ -54,7 +54,8 @@ export async function inSpan<T>(name: string, work: (span: Span) => Promise<T>):
   }
 }
 
-function fail(span: Span, error: unknown): void {
+/** Marks a span as failed. */
+export function fail(span: Span, error: unknown): void {
   const { reason, message } = error as { reason?: unknown; message?: unknown };
   span.setStatus({ code: SpanStatusCode.ERROR, message: String(message) });
   if (typeof reason === 'string') span.setAttribute('error.type', reason);

@@ -1,11 +1,17 @@
 /** A transaction while its function runs: reads go out at once, everything else is collected. */
 
+import { toInt64, type Integer } from './counter/integer.ts';
+import { checkCounter, COUNTER, type CounterOperationOptions } from './counter/operations.ts';
 import type { Deadline } from './deadline.ts';
 import { invalidRequest } from './errors.ts';
 import type { Entry } from './entry.ts';
 import { readKey, type Read } from './key-value.ts';
 import { typedValue, type Content, type DeleteOptions, type Operation, type Precondition, type PutOptions, type Value } from './operations.ts';
+import { QUEUE, type MessageLike } from './queue/message.ts';
+import { tracedMessage, type QueueOperationOptions } from './queue/operations.ts';
+import type { ReceivedMessage } from './queue/received-message.ts';
 import type { Rpc } from './rpc.ts';
+import { TransactionEffects } from './transaction-effects.ts';
 import { TransactionKeys } from './transaction-keys.ts';
 
 /** What the function of `mesh.transaction` works with. It is of no use after the function has returned. */
@@ -17,7 +23,7 @@ export class Transaction {
   private readonly rpc: Rpc;
   private readonly deadline: Deadline;
   private readonly keys = new TransactionKeys();
-  private readonly others: Operation[] = [];
+  private readonly effects: TransactionEffects;
   private readonly readsUnderWay = new Map<string, Promise<Read>>();
   private finished = false;
 
@@ -26,6 +32,7 @@ export class Transaction {
     this.id = id;
     this.tries = tries;
     this.deadline = deadline;
+    this.effects = new TransactionEffects(id);
   }
 
   /**
@@ -65,20 +72,65 @@ export class Transaction {
     this.keys.check(participant, collection, key, precondition);
   }
 
-  /** Adds work for a participant that is not a key-value store. */
+  /** Adds work for a participant of your own. */
   operation(participant: string, routingKey: string, operation: Content): void {
     this.demandUnfinished();
-    this.others.push({ participant, routingKey, operation });
+    this.effects.operation({ participant, routingKey, operation });
   }
 
-  /** Ends the collecting. Undefined: there is nothing to be carried out or validated. */
+  /**
+   * Publishes a message when the transaction commits; nobody sees it before. With an ordering key,
+   * messages have the order in which their transactions commit. The topic has to be one on disk.
+   */
+  publish(topic: string, message: MessageLike, { participant = QUEUE }: QueueOperationOptions = {}): void {
+    this.demandUnfinished();
+    this.effects.publish(participant, topic, tracedMessage(topic, message));
+  }
+
+  /**
+   * Acknowledges a message when the transaction commits, which it can't if somebody else has
+   * acknowledged it. The handler of `subscribe` need not do this.
+   */
+  acknowledge(message: ReceivedMessage): void {
+    this.demandUnfinished();
+    this.effects.acknowledge(message);
+  }
+
+  /**
+   * Adds to a counter when the transaction commits. Several adds to one counter count as their sum. If
+   * it would pass the counter's bounds, the transaction is aborted.
+   */
+  add(counter: string, amount: Integer, { participant = COUNTER }: CounterOperationOptions = {}): void {
+    this.demandUnfinished();
+    this.effects.add(participant, counter, toInt64(amount, 'amount'));
+  }
+
+  /**
+   * Requires that a strong counter has a value when the transaction commits. If it has another, the
+   * transaction is aborted for good.
+   */
+  checkCounter(counter: string, value: Integer, options: CounterOperationOptions = {}): void {
+    this.demandUnfinished();
+    this.effects.operation(checkCounter(counter, value, options));
+  }
+
+  /** @internal Whether there is nothing to be carried out or validated. */
+  get isTrivial(): boolean {
+    return this.effects.isEmpty && this.keys.isTrivial;
+  }
+
+  /** @internal Ends the collecting. Undefined: there is nothing to be carried out or validated. */
   finish(): Operation[] | undefined {
     this.finished = true;
-    if (this.others.length === 0 && this.keys.isTrivial) return undefined;
-    return [...this.keys.operations(), ...this.others];
+    return this.isTrivial ? undefined : [...this.keys.operations(), ...this.effects.operations()];
   }
 
-  /** Whether a refusal because of this key says that what was read has changed since. */
+  /** @internal It has committed. */
+  committed(): void {
+    this.effects.committed();
+  }
+
+  /** @internal Whether a refusal because of this key says that what was read has changed since. */
   hasRead(participant: string, collection: string, key: string): boolean {
     return this.keys.wasRead(participant, collection, key);
   }

@@ -13,6 +13,7 @@ import type { Attempt } from '../kernel/attempt.ts';
 import type { BranchRecord, Decision, Mode, Stored, TransactionRecord } from '../kernel/coordinator/types.ts';
 import { type Failure, REASONS, type Reason } from '../kernel/failure.ts';
 import { encode } from '../runtime/encode.ts';
+import { encodeHot } from './codec-hot.ts';
 import type { RecordCodec } from '../runtime/partition/term.ts';
 
 const FORMAT = 1;
@@ -27,7 +28,7 @@ export class UnreadableRecord extends Error {
 export const coordinatorCodec: RecordCodec<Stored> = { encode: encodeRecord, decode: decodeRecord };
 
 export function encodeRecord(stored: Stored): Uint8Array {
-  return encode(CoordinatorRecord, { format: FORMAT, record: toMessage(stored) });
+  return encodeHot(stored, FORMAT) ?? encode(CoordinatorRecord, { format: FORMAT, record: toMessage(stored) });
 }
 
 export function decodeRecord(key: string, bytes: Uint8Array): Stored {

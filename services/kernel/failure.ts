@@ -68,6 +68,50 @@ export const REASONS = {
   PARTITION_MISMATCH: 'FAILED_PRECONDITION',
   /** No branch of this name is prepared. */
   BRANCH_NOT_FOUND: 'NOT_FOUND',
+  /** The session of an idempotency token is older than what is kept; nothing was done. */
+  SESSION_EXPIRED: 'FAILED_PRECONDITION',
+  /** The session's time is more than the bound in the future. */
+  SESSION_IN_FUTURE: 'INVALID_ARGUMENT',
+  /** The session has said that it does not retry this token any more. */
+  TOKEN_SETTLED: 'FAILED_PRECONDITION',
+  /** No topic has this name. */
+  TOPIC_NOT_FOUND: 'NOT_FOUND',
+  /** No subscription has this name. */
+  SUBSCRIPTION_NOT_FOUND: 'NOT_FOUND',
+  /** No snapshot has this name, or it has expired. */
+  SNAPSHOT_NOT_FOUND: 'NOT_FOUND',
+  /** A topic of this name exists. */
+  TOPIC_EXISTS: 'ALREADY_EXISTS',
+  /** A subscription of this name exists. */
+  SUBSCRIPTION_EXISTS: 'ALREADY_EXISTS',
+  /** A snapshot of this name exists. */
+  SNAPSHOT_EXISTS: 'ALREADY_EXISTS',
+  /** A subscription, a snapshot or a dead-letter policy needs the topic. */
+  TOPIC_IN_USE: 'FAILED_PRECONDITION',
+  /** The subscription is detached from its topic. */
+  SUBSCRIPTION_DETACHED: 'FAILED_PRECONDITION',
+  /** A topic in memory can't do this. */
+  MEMORY_TOPIC: 'FAILED_PRECONDITION',
+  /** There are as many topics, subscriptions or snapshots as there may be. */
+  TOO_MANY_OBJECTS: 'FAILED_PRECONDITION',
+  /** The delivery can't be acknowledged any more; the message is, or is delivered again. */
+  ACK_EXPIRED: 'FAILED_PRECONDITION',
+  /** An earlier message of the same ordering key in this stream was refused and not sent again. */
+  ORDERING_KEY_PAUSED: 'ABORTED',
+  /** The token was used with other content. */
+  TOKEN_REUSED: 'ALREADY_EXISTS',
+  /** No counter has this name. */
+  COUNTER_NOT_FOUND: 'NOT_FOUND',
+  /** A counter of this name exists. */
+  COUNTER_EXISTS: 'ALREADY_EXISTS',
+  /** The counter's kind can't do this. */
+  COUNTER_KIND: 'FAILED_PRECONDITION',
+  /** An add would pass a bound; the message says how much is left. */
+  BOUND_EXCEEDED: 'FAILED_PRECONDITION',
+  /** A value would pass 64 bits. */
+  COUNTER_OVERFLOW: 'FAILED_PRECONDITION',
+  /** The counter's configuration or a slot of it is changing; surely not executed. Comes with a retry delay. */
+  COUNTER_CHANGING: 'UNAVAILABLE',
   /** An error of the software; the log has more under the trace id. */
   INTERNAL: 'INTERNAL',
 } as const;

@@ -81,6 +81,11 @@ export interface Kernel<Command, Stored, Reply, Message> {
   admit(key: string, record: Stored | undefined): void;
   /** Upper bound of what stepping this command now may write. */
   cost(command: Command): Cost;
+  /**
+   * Whether nobody waits for what the command does, so that it may be held back for a moment to share
+   * a write with others. Asked when it comes; what else waits by then has been stepped, or is queued.
+   */
+  canWait(command: Command): boolean;
   /** The one place where something happens. */
   step(command: Command, input: StepInput, out: Output<Command, Stored, Reply, Message>): void;
   /**

@@ -1,6 +1,8 @@
 /** The kinds of participants, and which services of each kind a process hosts. One entry adds a kind. */
 
+import { counterKind } from '../counter/handlers/kind.ts';
 import { keyValueKind } from '../participant/handlers/kind.ts';
+import { queueKind } from '../queue/handlers/kind.ts';
 import type { ParticipantKind } from '../runtime/participant/kind.ts';
 import type { NodeSettings } from './types.ts';
 
@@ -12,6 +14,11 @@ export interface MountedKind {
 
 const DEFAULT_HISTORY_LIMIT = 0;
 
-export function kindsOf({ participants, historyLimit = DEFAULT_HISTORY_LIMIT }: NodeSettings): readonly MountedKind[] {
-  return [{ kind: keyValueKind({ historyLimit }), names: participants }];
+export function kindsOf(settings: NodeSettings): readonly MountedKind[] {
+  const { participants, historyLimit = DEFAULT_HISTORY_LIMIT, queues = [], counters = [], counterPeers = [] } = settings;
+  return [
+    { kind: keyValueKind({ historyLimit }), names: participants },
+    { kind: queueKind(), names: queues },
+    { kind: counterKind({ peers: counterPeers }), names: counters },
+  ];
 }

@@ -35,6 +35,7 @@ export interface MountPorts {
   readonly clock: Clock;
   readonly spans: Spans;
   readonly server: MeshServer;
+  log(message: string, fields: Record<string, unknown>): void;
   readonly faults?: Faults | undefined;
 }
 
@@ -81,7 +82,7 @@ export class Mount {
     return kind === undefined ? unknownParticipant(service, participant, 'participant') : kind.decodeOperations(operations);
   }
 
-  host(service: Service, links: Links): Hosted {
+  host(service: Service, links: Links, clusterId: string): Hosted {
     const { store, clock, spans } = this.ports;
     const { queueLimit, retentionMs = DEFAULT_RETENTION_MS } = this.settings;
     const common = { service, store, clock, entropy: Math.random, retentionMs, ...(queueLimit !== undefined && { queueLimit }) };
@@ -95,6 +96,7 @@ export class Mount {
     const { kind } = this.mounted.find((each) => each.kind.name === service.kind)!;
     return kind.host({
       ...common,
+      clusterId,
       send: ({ message }) => links.toCoordinator(message),
       observer: (partition) => spanObserver(spans, engine, service.name, partition, describeCommand),
     });
@@ -110,7 +112,7 @@ export class Mount {
    * @returns what ends the calls that the handlers keep open.
    */
   serve({ view, links, router }: Joined): () => void {
-    const { clock, store, server, spans } = this.ports;
+    const { clock, store, server, spans, log } = this.ports;
     const add = (definition: object, handlers: object): void => server.add(definition, traced(definition, handlers, spans));
     const common = { view, clock, store, newId: (): string => randomUUIDv7() };
     const coordinator = coordinatorApi({
@@ -122,11 +124,13 @@ export class Mount {
     });
     add(CoordinatorServiceService, coordinator.handlers);
     const closers = [() => coordinator.close()];
-    const participant = { ...common, router: router<ParticipantTerm>(), transactions: transactionsOf(coordinator.handlers) };
+    const participant = { ...common, router: router<ParticipantTerm>(), transactions: transactionsOf(coordinator.handlers), spans, log };
     for (const { kind } of this.mounted) {
       const api = kind.api({ ...participant, kind, codec: kind.codec });
-      add(api.definition, api.handlers);
-      this.apis.push({ serviceName: api.serviceName, kind: kind.name });
+      for (const { definition, handlers, serviceName } of [api, ...(api.internal ?? [])]) {
+        add(definition, handlers);
+        this.apis.push({ serviceName, kind: kind.name });
+      }
       closers.push(() => api.close?.());
     }
     const branches = branchHandlers({ ...participant, kinds: this.kinds, hear: links.hear.bind(links) });

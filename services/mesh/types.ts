@@ -21,6 +21,12 @@ export interface NodeSettings {
   readonly coordinator: boolean;
   /** Names of the key-value participants to host. */
   readonly participants: readonly string[];
+  /** Names of the queues to host. Default: none. */
+  readonly queues?: readonly string[];
+  /** Names of the counter services to host. Default: none. */
+  readonly counters?: readonly string[];
+  /** host:port of other clusters, to exchange the state of replicated counters with. */
+  readonly counterPeers?: readonly string[];
   /** Partitions of each hosted service. Undefined: as recorded, or {@link defaultPartitions}. */
   readonly partitions?: number | undefined;
   /** Of services that are created now. Default 4. */

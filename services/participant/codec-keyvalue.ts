@@ -37,7 +37,10 @@ export const textCodec: TextCodec = {
 
 export const keyValueEffects: EffectCodec<KeyValueEffect> = {
   toMessage: ({ writes, reads }) => ({ $case: 'keyValue', value: { writes: writes.map(toWrite), reads: [...reads] } }),
-  fromMessage: ({ value }) => effectOf(value.writes.map(fromWrite), value.reads),
+  fromMessage: (message) => {
+    if (message.$case !== 'keyValue') throw new Error(`an effect of kind ${message.$case} is none of a key-value participant's`);
+    return effectOf(message.value.writes.map(fromWrite), message.value.reads);
+  },
 };
 
 const NO_VERSIONS: bigint[] = [];

@@ -43,19 +43,22 @@ const failure = fc.record({
   detail: maybe(fc.record({ typeUrl: text, value: bytes })),
 });
 
+const promise = fc.record({
+  type: fc.constant('branch' as const),
+  transactionId: text,
+  attempt,
+  coordinatorPartition: small,
+  firstTryMs: whole,
+  prepareMs: whole,
+  epoch: whole,
+  trace: maybe(fc.string({ minLength: 1 })),
+  effect: maybe(fc.tuple(fc.array(write, { maxLength: 3 }), fc.array(text)).map(([writes, reads]) => effectOf(writes, reads))),
+  heuristic,
+});
+
 const record: fc.Arbitrary<KeyValuePartitionRecord> = fc.oneof(
-  fc.record({
-    type: fc.constant('branch' as const),
-    transactionId: text,
-    attempt,
-    coordinatorPartition: small,
-    firstTryMs: whole,
-    prepareMs: whole,
-    epoch: whole,
-    trace: maybe(fc.string({ minLength: 1 })),
-    effect: maybe(fc.tuple(fc.array(write, { maxLength: 3 }), fc.array(text)).map(([writes, reads]) => effectOf(writes, reads))),
-    heuristic,
-  }),
+  promise,
+  fc.record({ type: fc.constant('prepared' as const), sequence: whole, branches: fc.array(promise, { maxLength: 4 }) }),
   fc.record({
     type: fc.constant('done' as const),
     sequence: whole,
@@ -122,13 +125,13 @@ describe('records', () => {
   });
 
   test('the format comes first', () => {
-    expect([...encodeRecord({ type: 'late', keepUntilMs: 1 }).subarray(0, 2)]).toEqual([8, 1]);
+    expect([...encodeRecord({ type: 'late', keepUntilMs: 1 }).subarray(0, 2)]).toEqual([8, 2]);
   });
 
   test('a newer format is refused with what to do', () => {
-    const bytes = ParticipantRecord.encode({ format: 2, record: undefined }).finish();
+    const bytes = ParticipantRecord.encode({ format: 3, record: undefined }).finish();
     expect(() => decodeRecord('key/c/a', bytes)).toThrow(UnreadableRecord);
-    expect(() => decodeRecord('key/c/a', bytes)).toThrow('key/c/a has format 2, this version of txmesh reads up to 1; run a newer version');
+    expect(() => decodeRecord('key/c/a', bytes)).toThrow('key/c/a has format 3, this version of txmesh reads up to 2; run a newer version');
   });
 
   test('damaged bytes and unknown records are refused', () => {

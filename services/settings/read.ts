@@ -71,10 +71,11 @@ function check(settings: Settings): Settings {
     if ((valueA === undefined) !== (valueB === undefined)) throw new SettingError(`--${a} and --${b} go together; one of them is missing`);
   if (settings.tlsCa !== undefined && settings.tlsCert === undefined) throw new SettingError('--tls-ca needs --tls-cert and --tls-key');
   if (settings.healthPort === settings.port) throw new SettingError('--health-port and --port are the same; health is told on --port in any case');
-  if (settings.coordinator === 'false' && settings.participants.length === 0)
-    throw new SettingError('--coordinator false with no --participants leaves nothing to run');
-  if (settings.participants.includes('coordinator')) throw new SettingError('--participants: "coordinator" is the name of the coordinator itself');
-  if (new Set(settings.participants).size < settings.participants.length) throw new SettingError('--participants names one twice');
+  const names = [...settings.participants, ...settings.queues, ...settings.counters];
+  if (settings.coordinator === 'false' && names.length === 0)
+    throw new SettingError('--coordinator false with no --participants, --queues and --counters leaves nothing to run');
+  if (names.includes('coordinator')) throw new SettingError('--participants, --queues and --counters: "coordinator" is the name of the coordinator itself');
+  if (new Set(names).size < names.length) throw new SettingError('--participants, --queues and --counters name one twice');
   return settings;
 }
 

@@ -34,7 +34,8 @@ describe('settings', () => {
     [['--port'], {}, '--port needs a value'],
     [['--etcd-user', 'root'], {}, '--etcd-user and --etcd-password go together; one of them is missing'],
     [['--health-port', '50051'], {}, '--health-port and --port are the same; health is told on --port in any case'],
-    [['--coordinator', 'false', '--participants', ''], {}, '--coordinator false with no --participants leaves nothing to run'],
+    [['--coordinator', 'false', '--participants', '', '--queues', '', '--counters', ''], {}, '--coordinator false with no --participants, --queues and --counters leaves nothing to run'],
+    [['--counters', 'counter,inventory'], {}, '--participants, --queues and --counters name one twice'],
   ])('says which setting is wrong and what it must be: %j %j', (args, environment, message) => {
     expect(() => readSettings(args, environment as Record<string, string>)).toThrow(new SettingError(message));
   });

@@ -2,14 +2,13 @@
 
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import * as grpc from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { connect, json, put, type Mesh } from 'txmesh/client';
 import { LocalCluster } from '../../deploy/local/cluster.ts';
 import { requireGoTools } from '../../deploy/local/go-tool.ts';
-import { ClusterServiceClient, type Cluster } from '../../services/gen/txmesh/cluster/v1/cluster.ts';
 import { Bank } from './support/bank.ts';
 import { unfinished } from './support/in-doubt.ts';
+import { leadersOf } from './support/leaders.ts';
 import { until } from './support/until.ts';
 
 const NO_ETCD = 'etcd is not there and could not be built';
@@ -72,17 +71,7 @@ describe('a cluster', () => {
 
   const names = (role: string): string[] => [...cluster!.replicas].filter(([name, { running }]) => running && name.startsWith(role)).map(([name]) => name);
 
-  /** The leaders' addresses by service, as some replica that runs tells. */
-  async function leaders(address = cluster!.addresses[0]!): Promise<Map<string, string[]>> {
-    const client = new ClusterServiceClient(address, grpc.credentials.createInsecure());
-    try {
-      const map = await new Promise<Cluster>((resolve, reject) =>
-        client.getCluster({}, (error, response) => (error === null ? resolve(response.cluster!) : reject(error))));
-      return new Map(map.services.map(({ name, partitions }) => [name, partitions.map((partition) => partition.address)]));
-    } finally {
-      client.close();
-    }
-  }
+  const leaders = (address = cluster!.addresses[0]!): Promise<Map<string, string[]>> => leadersOf(address);
 
   /** Whether every partition is led, and each service's by so many replicas, none with more than its share. */
   function isShared(map: Map<string, string[]>, replicas: number, services: readonly string[] = SERVICES): boolean {

@@ -105,6 +105,8 @@ describe.each(stores)('the store that %s left behind', (_, records) => {
     expect((await shelf.get('open'))!.json()).toEqual({ of: 'open' });
     expect((await shelf.get('untold'))!.json()).toEqual({ of: 'untold' });
     expect(await shelf.get('undecided')).toBeUndefined();
+    expect(await shelf.get('forgotten')).toBeUndefined();
+    expect(await shelf.get('aborted')).toBeUndefined();
     expect(await shelf.get('teapot')).toMatchObject({ version: 5 });
     const finished = (id: string) =>
       until(`${id} is finished`, FINISHED_WITHIN_MS, async () => {

@@ -104,6 +104,13 @@ describe('in a project that has installed the package', () => {
     expect(node('watch.ts', address, '2')).toMatch(/^(\S+ \S+ COMMIT\w+\n){2}$/);
   });
 
+  test('orders.ts bills every order exactly once, also when it is run again', () => {
+    for (const count of [30, 60]) {
+      const output = run(process.execPath, ['orders.ts', address, String(count)], user);
+      expect(output).toBe(`${count} orders, ${count} invoices, sales of ${2 * count}\n`);
+    }
+  });
+
   test('the program in README.md runs', () => {
     const program = path.join(user, 'readme.ts');
     writeFileSync(program, readFileSync(program, 'utf8').replace('127.0.0.1:50051', address));

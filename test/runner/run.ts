@@ -1,7 +1,8 @@
 /**
  * `npm test`: the suites one after the other, the time of each, and at the end one line
  * `N passed, N failed`. `npm test -- unit package` runs these suites only; `npm test -- unit kernel -t lock`
- * hands what follows the suite's name to vitest.
+ * hands what follows the suite's name to vitest. With `--full` in front, as `npm run test:full` has it,
+ * tests that can do more do all of it (TXMESH_TEST_FULL).
  *
  * A test that can't run here is skipped by `context.skip(reason)` and told at the end; with CI=true
  * it counts as failed, since a machine that guards the project must be able to run all of it.
@@ -34,7 +35,10 @@ const SUITES: readonly Suite[] = [
   })),
 ];
 
-async function main(args: readonly string[]): Promise<number> {
+async function main([first, ...others]: readonly string[]): Promise<number> {
+  const isFull = first === '--full';
+  if (isFull) process.env['TXMESH_TEST_FULL'] = 'true';
+  const args = isFull || first === undefined ? others : [first, ...others];
   const split = args.findIndex((argument) => !SUITES.some((suite) => suite.name === argument));
   const selected = split === -1 ? args : args.slice(0, split);
   const rest = split === -1 ? [] : args.slice(split);

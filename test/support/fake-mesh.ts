@@ -27,7 +27,14 @@ import {
   type Precondition,
 } from '../../services/gen/txmesh/keyvalue/v1/keyvalue.ts';
 import type { Failure } from '../../services/kernel/failure.ts';
-import { failureToServiceError, failureToStatus } from '../../services/runtime/errors/status.ts';
+import { CounterServiceService } from '../../services/gen/txmesh/counter/v1/counter.ts';
+import { QueueServiceService } from '../../services/gen/txmesh/queue/v1/queue.ts';
+import { failureToStatus } from '../../services/runtime/errors/status.ts';
+import { FakeCounter } from './fake-counter.ts';
+import { FakeQueue } from './fake-queue.ts';
+import { unary } from './unary.ts';
+
+export { unary };
 
 export const CLUSTER_ID = '0b5e7b1e-30c5-4a3e-9d0a-0123456789ab';
 
@@ -43,6 +50,8 @@ export class FakeMesh {
   readonly traceparents: string[] = [];
   readonly entries = new Map<string, Entry>();
   readonly outcomes = new Map<string, Transaction>();
+  readonly queue = new FakeQueue();
+  readonly counter = new FakeCounter();
   revision = 0;
   address = '';
   /** Comes before the fake's own decision. 'own' asks for that. */
@@ -85,6 +94,8 @@ export class FakeMesh {
         { name: 'coordinator', kind: Service_Kind.COORDINATOR, partitions: partitions(4) },
         { name: 'inventory', kind: Service_Kind.KEY_VALUE, partitions: partitions(4) },
         { name: 'payments', kind: Service_Kind.KEY_VALUE, partitions: partitions(1) },
+        { name: 'queue', kind: Service_Kind.EXTERNAL, partitions: partitions(1) },
+        { name: 'counter', kind: Service_Kind.EXTERNAL, partitions: partitions(4) },
       ],
     };
   }
@@ -116,6 +127,8 @@ export class FakeMesh {
   private async listen(port: number): Promise<void> {
     this.server.addService(CoordinatorServiceService, this.implementation(this.coordinator()));
     this.server.addService(KeyValueServiceService, this.implementation(this.keyValue()));
+    this.server.addService(QueueServiceService, this.queue.implementation());
+    this.server.addService(CounterServiceService, this.counter.implementation());
     this.server.addService(ClusterServiceService, this.implementation(this.clusterService()));
     const bound = await new Promise<number>((resolve, reject) =>
       this.server.bindAsync(`127.0.0.1:${port}`, grpc.ServerCredentials.createInsecure(), (error, actual) =>
@@ -216,7 +229,10 @@ export class FakeMesh {
     };
   }
 
-  private conflictOf({ participant, operation }: Operation): Failure | undefined {
+  private conflictOf(wanted: Operation): Failure | undefined {
+    const { participant, operation } = wanted;
+    if (participant === 'queue') return this.queue.conflictOf(wanted);
+    if (participant === 'counter') return undefined;
     const { collection, key, precondition } = decode(operation!);
     const current = this.entries.get(`${participant}/${collection}/${key}`) ?? absentEntry(collection, key, 0);
     const expected = brokenBy(precondition, current);
@@ -226,8 +242,11 @@ export class FakeMesh {
     return { reason: 'PRECONDITION_FAILED', message: `${key} is not ${expected}`, detail: { typeUrl, value: detail } };
   }
 
-  private apply({ participant, operation }: Operation): void {
-    if (operation!.typeUrl.endsWith('PutOperation')) this.write(participant, PutOperation.decode(operation!.value), this.revision);
+  private apply(wanted: Operation): void {
+    const { participant, operation } = wanted;
+    if (participant === 'queue') this.queue.apply(wanted);
+    else if (participant === 'counter') this.counter.apply(wanted);
+    else if (operation!.typeUrl.endsWith('PutOperation')) this.write(participant, PutOperation.decode(operation!.value), this.revision);
     else if (operation!.typeUrl.endsWith('DeleteOperation')) {
       const { collection, key } = DeleteOperation.decode(operation!.value);
       this.entries.set(`${participant}/${collection}/${key}`, absentEntry(collection, key, this.revision));
@@ -237,18 +256,6 @@ export class FakeMesh {
   private write(participant: string, { collection, key, value, contentType }: Pick<PutOperation, 'collection' | 'key' | 'value' | 'contentType'>, version: number): void {
     this.entries.set(`${participant}/${collection}/${key}`, { collection, key, value, contentType, version, absent: false, updateTime: undefined });
   }
-}
-
-/** A handler from a function that answers, fails, or (undefined) never answers. */
-export function unary<Request>(
-  answer: (request: Request, call: grpc.ServerUnaryCall<Request, unknown>) => { readonly response: unknown } | { readonly failure: Failure } | undefined,
-): grpc.handleUnaryCall<Request, unknown> {
-  return (call, callback) => {
-    const answered = answer(call.request, call);
-    if (answered === undefined) return;
-    if ('failure' in answered) callback(failureToServiceError(answered.failure));
-    else callback(null, answered.response);
-  };
 }
 
 export function transactionOf(transactionId: string, state: State): Transaction {

@@ -31,25 +31,26 @@ export function steps(text: string): Step[] {
   return found;
 }
 
-/** What differs from run to run, as a pattern with one group. */
-const VARYING = [
-  /([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12})/,
-  /"epoch": ?"(\d+)"/,
-  /"counter": ?"(\d+)"/,
-  /"version": ?"(\d+)"/,
+/** What differs from run to run, as a pattern with one group, and what that group may be. */
+const VARYING: readonly (readonly [shown: RegExp, real: string])[] = [
+  [/([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12})/, '([0-9a-f-]{36})'],
+  [/"epoch": ?"(\d+)"/, String.raw`(\d+)`],
+  [/"counter": ?"(\d+)"/, String.raw`(\d+)`],
+  [/"version": ?"(\d+)"/, String.raw`(\d+)`],
+  [/(?<="ackId": ?")([^"]+)/, '([^"]+)'],
 ];
 
 const escape = (text: string): string => text.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
 
 /** Holds one shown line against the output; learns what varies. */
 export function meet(shown: string, output: readonly string[], known: Map<string, string>): boolean {
-  const varying = VARYING.find((pattern) => pattern.test(shown));
+  const [varying, becomes] = VARYING.find(([pattern]) => pattern.test(shown)) ?? [];
   const literal = varying?.exec(shown)?.[0];
   const value = varying?.exec(shown)?.[1];
   let pattern = escape(shown).replaceAll('…', '.*');
   if (literal !== undefined && value !== undefined) {
     const real = known.get(literal);
-    if (real === undefined) pattern = pattern.replace(escape(value), value.includes('-') ? '([0-9a-f-]{36})' : String.raw`(\d+)`);
+    if (real === undefined) pattern = pattern.replace(escape(value), becomes!);
     else pattern = pattern.replace(escape(literal), escape(real));
   }
   for (const line of output) {

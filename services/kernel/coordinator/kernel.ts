@@ -102,6 +102,10 @@ export class CoordinatorKernel implements Kernel<Command, Stored, Reply, Message
     return costOf(this.state, command);
   }
 
+  canWait(command: Command): boolean {
+    return command.type === 'message' && command.message.type === 'acknowledge' && command.message.heuristic === undefined;
+  }
+
   step(command: Command, input: StepInput, out: Out): void {
     const { state } = this;
     if (input.nowMs < this.nowMs - BACKWARD_JUMP_MS) this.turnBack(this.nowMs - input.nowMs);

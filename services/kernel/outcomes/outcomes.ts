@@ -63,6 +63,10 @@ const DEFAULT_LATE_LIMIT = 65_536;
 const LONGEST_SLACK_MS = 30_000;
 /** What a new term does not know the density of is collected in steps of this much id time. */
 const UNKNOWN_STEP_MS = 10_000;
+/** Between two collections: shorter the more there is to remove, so that it is about so many at once. */
+const LONGEST_COLLECT_PAUSE_MS = 1000;
+const SHORTEST_COLLECT_PAUSE_MS = 100;
+const AT_ONCE = 500;
 /** Most ranges, and most late outcomes, that one {@link Outcomes.collect} removes. */
 const RANGES = 16;
 const LATE_REMOVALS = 16;
@@ -89,6 +93,9 @@ export class Outcomes<Outcome extends object> {
   private recoveredThrough = '';
   /** The floor when the batch began. */
   private sealedFloor = '';
+  private recordedSinceCollect = 0;
+  private lastCollectMs = 0;
+  private collectPauseMs = LONGEST_COLLECT_PAUSE_MS;
 
   constructor(options: OutcomesOptions<Outcome>) {
     this.options = options;
@@ -145,6 +152,7 @@ export class Outcomes<Outcome extends object> {
   record(id: string, outcome: Outcome, out: RecordWriter<Outcome | LateRecord>): void {
     out.put(this.options.prefix + id, outcome);
     this.recent.set(id, outcome);
+    this.recordedSinceCollect++;
     if (id > this.highestId) this.highestId = id;
   }
 
@@ -165,7 +173,7 @@ export class Outcomes<Outcome extends object> {
 
   /** How often to call {@link collect}, milliseconds. */
   get collectEveryMs(): number {
-    return Math.min(1000, Math.max(100, this.options.retentionMs / 30));
+    return Math.max(SHORTEST_COLLECT_PAUSE_MS, Math.min(this.collectPauseMs, this.options.retentionMs / 30));
   }
 
   /** Whether {@link collect} has, or will have, anything to do. */
@@ -180,6 +188,7 @@ export class Outcomes<Outcome extends object> {
    * ids that are new. Returns whether there is more to do at once.
    */
   collect(nowMs: number, pinnedIds: Iterable<string>, out: RecordWriter<Outcome | LateRecord>): boolean {
+    this.adaptPause(nowMs);
     const pinned = [...pinnedIds];
     const more = this.removeLate(nowMs, pinned, out);
     let target = idFloorAt(nowMs - this.options.retentionMs - this.slackMs);
@@ -192,6 +201,17 @@ export class Outcomes<Outcome extends object> {
     for (const { from, to } of plan.ranges) out.removeRange(this.options.prefix + from, this.options.prefix + to);
     this.floor = plan.floor;
     return more || plan.floor < target;
+  }
+
+  /** What goes is as dense as what comes, more or less: a removal of very many stalls what is behind it. */
+  private adaptPause(nowMs: number): void {
+    const elapsedMs = nowMs - this.lastCollectMs;
+    if (elapsedMs > 0) {
+      const pauseMs = (elapsedMs * AT_ONCE) / Math.max(1, this.recordedSinceCollect);
+      this.collectPauseMs = Math.min(LONGEST_COLLECT_PAUSE_MS, pauseMs);
+    }
+    this.lastCollectMs = nowMs;
+    this.recordedSinceCollect = 0;
   }
 
   /**

@@ -32,6 +32,8 @@ export class Branch<T extends ResourceTypes> implements Waiter<T> {
   origins: Origin[] | undefined;
   /** What is durable: set once it is prepared. */
   record: BranchRecord<T['effect']> | undefined;
+  /** The record is in a pack. */
+  packed = false;
   inquiries = 0;
   /** When it was last asked for the outcome, or prepared. */
   lastInquiryMs = 0;

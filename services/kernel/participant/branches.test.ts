@@ -8,7 +8,7 @@ describe('prepare and vote', () => {
   test('a yes is a promise: the write that commit will make is stored, and nothing is visible', () => {
     const h = new Harness();
     expect(h.prepare(branch(1), [put('c/a', 'one')])).toMatchObject([yes]);
-    expect(h.stored('branch/')).toHaveLength(1);
+    expect(h.promises(branch(1))).toBe(true);
     expect(h.value('c/a')).toBeUndefined();
     expect(h.tell('commit', branch(1))).toMatchObject([{ type: 'acknowledge' }]);
     expect(h.value('c/a')).toBe('one');
@@ -96,7 +96,7 @@ describe('T5 attempts', () => {
     const h = new Harness();
     h.prepare(branch(1), [put('c/a')]);
     expect(h.prepare(branch(1), [put('c/a')])).toMatchObject([yes]);
-    expect(h.stored('branch/')).toHaveLength(1);
+    expect(h.stored('prepared/')).toHaveLength(1);
   });
 
   test('an older attempt than the one held is ignored', () => {
@@ -195,9 +195,9 @@ describe('lock waits', () => {
     h.prepare(branch(1), [put('c/a')], older(h));
     h.mark(3);
     expect(h.tell('abort', branch(2))).toMatchObject([no('WRONG_ATTEMPT')]);
-    expect(h.stored('branch/')).toHaveLength(1);
+    expect(h.stored('prepared/')).toHaveLength(1);
     h.pass(2000);
-    expect(h.stored('branch/')).toEqual([]);
+    expect(h.stored('prepared/')).toEqual([]);
   });
 
   test('a branch that is aborted between grant and evaluation is not prepared', () => {
@@ -233,10 +233,11 @@ describe('T7 low-water mark', () => {
     for (let n = 1; n <= 9; n++) h.prepare(branch(n), [put(`c/${n}`)]);
     for (let n = 1; n <= 9; n++) if (n !== 4) h.tell('commit', branch(n));
     h.pass(1000);
-    expect(h.stored('branch/')).toHaveLength(9);
+    expect(h.stored('prepared/')).toHaveLength(9);
     h.mark(8);
     h.pass(1000);
-    expect(h.stored('branch/')).toHaveLength(3);
+    expect(h.stored('prepared/')).toHaveLength(2);
+    expect(h.stored('branch/')).toHaveLength(1);
     h.restart();
     expect(h.prepare(branch(9), [put('c/9')])).toMatchObject([{ type: 'acknowledge' }]);
     expect(h.prepare(branch(2), [put('c/2')])).toMatchObject([no('WRONG_ATTEMPT')]);
@@ -245,6 +246,7 @@ describe('T7 low-water mark', () => {
     h.mark(10);
     h.pass(5000);
     expect(h.stored('branch/')).toEqual([]);
+    expect(h.stored('prepared/')).toEqual([]);
     expect(h.stored('done/')).toEqual([]);
   });
 
@@ -280,13 +282,14 @@ describe('T7 low-water mark', () => {
     }
     h.mark(21);
     h.pass(2000);
-    expect(h.stored('branch/')).toHaveLength(1);
+    expect(h.stored('prepared/')).toHaveLength(1);
     expect(h.stored('done/')).toHaveLength(1);
   });
 
   test('a large branch record goes when the branch ends', () => {
     const h = new Harness();
     h.prepare(branch(1), [put('c/a', 'x'.repeat(5000))]);
+    expect(h.stored('branch/')).toHaveLength(1);
     h.tell('commit', branch(1));
     expect(h.stored('branch/')).toEqual([]);
     expect(h.prepare(branch(1), [put('c/a')])).toMatchObject([{ type: 'acknowledge' }]);
@@ -299,6 +302,7 @@ describe('T7 low-water mark', () => {
     h.mark(101);
     h.pass(20_000);
     expect(h.stored('branch/')).toHaveLength(50);
+    expect(h.stored('prepared/')).toEqual([]);
     expect(h.stored('done/')).toEqual([]);
     for (let n = 1; n <= 100; n += 2) h.tell('abort', branch(n));
     expect(h.stored('branch/')).toEqual([]);

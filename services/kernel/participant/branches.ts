@@ -11,16 +11,17 @@ import { Branch, forcedBefore, lateAttempt, otherCoordinator, workspaceLost, typ
 import type { EndedBranches } from './ended.ts';
 import { branchKey } from './keys.ts';
 import type { LockWish } from './locks.ts';
+import { MOST_PACKED_BYTES, type Packs } from './packs.ts';
 import type { PartitionState } from './state.ts';
-import type { BranchRecord, ResourceTypes } from './types.ts';
+import type { BranchRecord, PreparedRecord, ResourceTypes } from './types.ts';
 import { overloaded, type LockWaits } from './waits.ts';
 import type { Workspaces } from './workspaces.ts';
 
-/** Branch records above this are removed when the branch ends; smaller ones later, many at once. */
-const LARGE_RECORD_BYTES = 1024;
 /** Bounds of a branch record without its effect, and of an entry of a done record; with key and framing. */
 const RECORD_BYTES = 400;
 const ENDED_BYTES = 64;
+/** Of the record that a branch gets when it leaves its pack. */
+export const UNPACKED_BYTES = RECORD_BYTES + MOST_PACKED_BYTES;
 
 const NO_WISHES: readonly LockWish[] = [];
 
@@ -31,17 +32,20 @@ export class Branches<T extends ResourceTypes> {
   private readonly workspaces: Workspaces<T>;
   private readonly owner: BranchOwner<T>;
   private readonly held = new Map<string, Branch<T>>();
-  private recovered: BranchRecord<T['effect']>[] = [];
+  private readonly packs: Packs<T>;
+  private recovered: { readonly record: BranchRecord<T['effect']>; readonly packed: boolean }[] = [];
 
   constructor(
     state: PartitionState<T>,
     ended: EndedBranches<T>,
+    packs: Packs<T>,
     waits: LockWaits<T>,
     workspaces: Workspaces<T>,
     onAlarm: (branch: Branch<T>) => void,
   ) {
     this.state = state;
     this.ended = ended;
+    this.packs = packs;
     this.waits = waits;
     this.workspaces = workspaces;
     this.owner = {
@@ -55,21 +59,31 @@ export class Branches<T extends ResourceTypes> {
   }
 
   recover(record: BranchRecord<T['effect']>): void {
-    this.recovered.push(record);
+    this.recovered.push({ record, packed: false });
+  }
+
+  /** After the branches that have records of their own: those hold where a pack says otherwise. */
+  recoverPack(record: PreparedRecord<T['effect']>): void {
+    this.packs.recover(record);
+    for (const branch of record.branches) {
+      const { coordinatorPartition, attempt } = branch;
+      if (!this.ended.isForgotten(coordinatorPartition, attempt)) this.recovered.push({ record: branch, packed: true });
+    }
   }
 
   /** Takes up what was prepared: its locks (invariant K2), its reservations, its inquiries (T12). */
   lead(): void {
     const { resource, locks, alarms, nowMs, settings, bugs } = this.state;
-    for (const record of this.recovered) {
+    for (const { record, packed } of this.recovered) {
       const { transactionId, attempt, coordinatorPartition, effect } = record;
-      if (this.ended.outcome(coordinatorPartition, attempt) !== undefined) continue;
+      if (this.ended.isKnown(coordinatorPartition, attempt)) continue;
       const { participant, partition } = settings;
       const id: BranchId = { transactionId, attempt, coordinatorPartition, participant, partition };
       const locked = effect !== undefined && !bugs.has('locks-dropped-at-restart');
       const wishes = locked ? resource.locksOf(effect) : NO_WISHES;
       const branch = new Branch<T>(this.owner, id, record.firstTryMs, wishes, [], false, record.trace);
       branch.record = record;
+      branch.packed = packed;
       this.held.set(transactionId, branch);
       this.ended.hold(transactionId, coordinatorPartition, attempt);
       locks.restore(branch);
@@ -134,7 +148,7 @@ export class Branches<T extends ResourceTypes> {
     }
     const { coordinatorPartition, attempt, effect, heuristic } = record;
     this.state.alarms.cancel(branch);
-    const large = effect !== undefined && this.state.resource.applyCost(effect).bytes > LARGE_RECORD_BYTES;
+    const large = !branch.packed && effect !== undefined && this.state.resource.applyCost(effect).bytes > MOST_PACKED_BYTES;
     this.ended.end({ coordinatorPartition, attempt, outcome, heuristic }, large);
     this.waits.release(branch);
   }
@@ -219,7 +233,7 @@ export class Branches<T extends ResourceTypes> {
       return this.refuse(branch, lateAttempt(id.attempt));
     }
     const { effect } = evaluation;
-    branch.record = {
+    this.store(branch, {
       type: 'branch',
       transactionId: id.transactionId,
       attempt: id.attempt,
@@ -230,15 +244,31 @@ export class Branches<T extends ResourceTypes> {
       trace: branch.trace,
       effect,
       heuristic: undefined,
-    };
+    });
     branch.operations = [];
     branch.lastInquiryMs = nowMs;
     this.held.set(id.transactionId, branch);
     this.ended.hold(id.transactionId, id.coordinatorPartition, id.attempt);
     resource.hold(effect);
-    state.out.put(branchKey(id.coordinatorPartition, id.attempt), branch.record);
     state.alarms.set(branch, nowMs + state.settings.inquiryDelayMs);
     this.voteAll(branch, 'yes');
+  }
+
+  /** Gives a branch that is in a pack a record of its own. */
+  unpack(transactionId: string): void {
+    const branch = this.held.get(transactionId);
+    if (branch?.record === undefined || !branch.packed || this.state.bugs.has('waiting-left-in-pack')) return;
+    branch.packed = false;
+    this.state.out.put(branchKey(branch.record.coordinatorPartition, branch.record.attempt), branch.record);
+  }
+
+  private store(branch: Branch<T>, record: BranchRecord<T['effect']>): void {
+    branch.record = record;
+    const { bytes } = this.state.resource.applyCost(record.effect);
+    // What that bug forgets must leave nothing behind.
+    branch.packed = bytes <= MOST_PACKED_BYTES && !this.state.bugs.has('forget-below-no-mark');
+    if (branch.packed) this.packs.add(record, bytes + RECORD_BYTES);
+    else this.state.out.put(branchKey(record.coordinatorPartition, record.attempt), record);
   }
 
   /** The branch holds nothing and is not prepared. */

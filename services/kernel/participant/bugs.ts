@@ -18,4 +18,6 @@ export type ParticipantBug =
   /** T13: votes yes although the work was lost. */
   | 'prepare-without-workspace'
   /** T7: a committed branch is forgotten at once, whatever the mark. */
-  | 'forget-below-no-mark';
+  | 'forget-below-no-mark'
+  /** T12: a branch that still waits goes with its pack. */
+  | 'waiting-left-in-pack';

@@ -2,7 +2,8 @@
  * Branches that have ended, and when they may be forgotten (invariant T7). An ended attempt is
  * remembered until its coordinator partition's mark has passed it, so that a late copy of its prepare
  * is recognised. Forgetting is done for many at once: branch records are removed by range, around
- * those that still wait for an outcome, in the write that stores the mark.
+ * those that still wait for an outcome, in the write that stores the mark. What still waits and is in
+ * a pack gets a record of its own first; then the pack may go (packs.ts).
  */
 
 import { compareAttempts, type Attempt } from '../attempt.ts';
@@ -11,7 +12,7 @@ import { branchKey, doneKey } from './keys.ts';
 import type { PartitionState } from './state.ts';
 import type { DoneRecord, EndedBranch, ResourceTypes } from './types.ts';
 
-/** Most ranges of branch records, and of done records, that one step removes. */
+/** Most ranges of branch records, and of done records, that one step removes; and most unpacked branches. */
 export const RANGES_PER_STEP = 16;
 
 const LOWEST: Attempt = { epoch: 0, counter: 0 };
@@ -98,9 +99,14 @@ export class EndedBranches<T extends ResourceTypes> {
     return typeof known === 'object' ? known : undefined;
   }
 
+  /** Whether the attempt has ended, as far as that is remembered, or is held. */
+  isKnown(coordinatorPartition: number, attempt: Attempt): boolean {
+    return this.find(coordinatorPartition, attempt) !== undefined;
+  }
+
   /** Whether the attempt may get a branch record: it is not late, and no other branch has had it. */
   isFresh(coordinatorPartition: number, attempt: Attempt): boolean {
-    return !this.isBelowMark(coordinatorPartition, attempt) && this.find(coordinatorPartition, attempt) === undefined;
+    return !this.isBelowMark(coordinatorPartition, attempt) && !this.isKnown(coordinatorPartition, attempt);
   }
 
   /** The attempt got a branch record. */
@@ -145,15 +151,24 @@ export class EndedBranches<T extends ResourceTypes> {
     return this.lastForgetMs + this.state.settings.forgetIntervalMs;
   }
 
-  /** Forgets what ended below the marks, a bounded part of it at a time. */
-  forget(): void {
+  /** Whether the attempt is below what may be forgotten of its coordinator partition. Stored. */
+  isForgotten(coordinatorPartition: number, attempt: Attempt): boolean {
+    const coordinator = this.coordinators.get(coordinatorPartition);
+    return coordinator !== undefined && compareAttempts(attempt, coordinator.forgotten) < 0;
+  }
+
+  /**
+   * Forgets what ended below the marks, a bounded part of it at a time.
+   * @param unpack gives the transaction's branch, which still waits, a record of its own
+   */
+  forget(unpack: (transactionId: string) => void): void {
     this.lastForgetMs = this.state.nowMs;
     this.sinceForget = 0;
     let ranges = RANGES_PER_STEP;
     for (const coordinator of this.coordinators.values()) {
       const first = coordinator.groups[0];
       if (first === undefined || compareAttempts(first.highest, coordinator.heard) >= 0) continue;
-      ranges = this.removeBranches(coordinator, ranges);
+      ranges = this.removeBranches(coordinator, ranges, unpack);
       this.dropGroups(coordinator);
       if (ranges === 0) break;
     }
@@ -217,7 +232,7 @@ export class EndedBranches<T extends ResourceTypes> {
   }
 
   /** Raises `forgotten` as far towards the mark as the ranges allow. Returns how many are left. */
-  private removeBranches(coordinator: Coordinator, ranges: number): number {
+  private removeBranches(coordinator: Coordinator, ranges: number, unpack: (transactionId: string) => void): number {
     const { partition, heard } = coordinator;
     const held: Attempt[] = [];
     for (const attempt of coordinator.held) {
@@ -232,6 +247,8 @@ export class EndedBranches<T extends ResourceTypes> {
         this.state.out.removeRange(from, to);
         ranges--;
       }
+      const waiting = this.find(partition, attempt);
+      if (typeof waiting === 'string') unpack(waiting);
       coordinator.forgotten = attempt;
       from = `${to}\0`;
     }

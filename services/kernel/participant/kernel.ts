@@ -6,11 +6,12 @@
 import type { Cost, Kernel, KeyRange, StepInput } from '../kernel.ts';
 import type { Mark, ToParticipant } from '../messages.ts';
 import type { ParticipantBug } from './bugs.ts';
-import { Branches } from './branches.ts';
+import { Branches, UNPACKED_BYTES } from './branches.ts';
 import { EndedBranches, RANGES_PER_STEP } from './ended.ts';
-import { BRANCH_PREFIX, DONE_PREFIX, LATE_PREFIX, LOCAL_PREFIX, PROGRESS_KEY, rangeOf } from './keys.ts';
+import { BRANCH_PREFIX, DONE_PREFIX, LATE_PREFIX, LOCAL_PREFIX, PREPARED_PREFIX, PROGRESS_KEY, rangeOf } from './keys.ts';
 import { Locals } from './local.ts';
 import type { LockRequest } from './locks.ts';
+import { PACK_RANGES_PER_STEP, Packs } from './packs.ts';
 import { Reads } from './reads.ts';
 import { Requests } from './requests.ts';
 import { Resolution } from './resolution.ts';
@@ -25,6 +26,7 @@ import type {
   ParticipantRecord,
   ParticipantReply,
   ParticipantSettings,
+  PreparedRecord,
   ProgressRecord,
   ResourceTypes,
 } from './types.ts';
@@ -53,6 +55,7 @@ export class ParticipantKernel<T extends ResourceTypes>
   readonly retire: ParticipantCommand<T> | undefined;
   private readonly state: PartitionState<T>;
   private readonly ended: EndedBranches<T>;
+  private readonly packs: Packs<T>;
   private readonly waits: LockWaits<T>;
   private readonly workspaces: Workspaces<T>;
   private readonly branches: Branches<T>;
@@ -65,12 +68,13 @@ export class ParticipantKernel<T extends ResourceTypes>
   constructor({ settings, resource, bugs }: ParticipantOptions<T>) {
     const state = (this.state = new PartitionState<T>(settings, resource, bugs ?? new Set()));
     this.ended = new EndedBranches(state);
+    this.packs = new Packs(state);
     this.waits = new LockWaits(state, {
       onAwaited: (holder: LockRequest) => this.resolution.urge(holder),
       onReleased: (holder: LockRequest) => this.reads.onReleased(holder),
     });
     this.workspaces = new Workspaces(state);
-    this.branches = new Branches(state, this.ended, this.waits, this.workspaces, (branch) => this.resolution.inquire(branch));
+    this.branches = new Branches(state, this.ended, this.packs, this.waits, this.workspaces, (branch) => this.resolution.inquire(branch));
     this.resolution = new Resolution(state, this.ended, this.branches, this.waits);
     this.reads = new Reads(state, this.workspaces, (holder) => this.resolution.urge(holder));
     this.locals = new Locals(state, this.waits);
@@ -80,6 +84,7 @@ export class ParticipantKernel<T extends ResourceTypes>
       [PROGRESS_KEY],
       rangeOf(DONE_PREFIX),
       rangeOf(BRANCH_PREFIX),
+      rangeOf(PREPARED_PREFIX),
       rangeOf(LATE_PREFIX),
       ...resource.activeRanges,
     ];
@@ -99,6 +104,7 @@ export class ParticipantKernel<T extends ResourceTypes>
       this.locals.outcomes.restore(progress.locals);
     } else if (key.startsWith(DONE_PREFIX)) this.ended.recoverDone(record as DoneRecord);
     else if (key.startsWith(BRANCH_PREFIX)) this.branches.recover(record as BranchRecord<T['effect']>);
+    else if (key.startsWith(PREPARED_PREFIX)) this.branches.recoverPack(record as PreparedRecord<T['effect']>);
     else if (key.startsWith(LATE_PREFIX)) this.locals.outcomes.recoverLate(key, record as LateRecord);
     else this.state.resource.recover(key, record as T['record']);
   }
@@ -173,12 +179,22 @@ export class ParticipantKernel<T extends ResourceTypes>
         return this.requests.dueCost;
       case 'tick': {
         const collect = this.locals.collectCost;
-        const ranges = 2 * RANGES_PER_STEP;
-        return { operations: collect.operations + ranges, bytes: collect.bytes + ranges * RANGE_BYTES };
+        const ranges = 2 * RANGES_PER_STEP + PACK_RANGES_PER_STEP;
+        const bytes = collect.bytes + ranges * RANGE_BYTES + RANGES_PER_STEP * UNPACKED_BYTES;
+        return { operations: collect.operations + ranges + RANGES_PER_STEP, bytes };
       }
       default:
         return NO_COST;
     }
+  }
+
+  /** Phase 2, unless somebody waits for what the branch holds, or for the answer. */
+  canWait(command: ParticipantCommand<T>): boolean {
+    if (command.type === 'mark') return true;
+    // Requests may wait for what a commit makes visible.
+    if (command.type !== 'message' || command.origin !== undefined || this.requests.served) return false;
+    const { type } = command.message;
+    return (type === 'commit' || type === 'abort' || type === 'forget') && this.state.locks.waitingCount === 0 && !this.reads.anyWaits;
   }
 
   step(command: ParticipantCommand<T>, input: StepInput, out: ParticipantOutput<T>): void {
@@ -226,6 +242,7 @@ export class ParticipantKernel<T extends ResourceTypes>
     const { state, locals } = this;
     this.requests.conclude();
     state.resource.seal(state.revision, state.nowMs, out);
+    this.packs.seal();
     this.ended.seal();
     if (state.progressChanged || locals.outcomes.floorChanged) {
       state.progressChanged = false;
@@ -242,13 +259,18 @@ export class ParticipantKernel<T extends ResourceTypes>
 
   get sealCost(): Cost {
     const { operations, bytes } = this.state.resource.sealCost;
+    const packs = this.packs.sealCost;
     // One done record, one progress record.
-    return { operations: operations + 2, bytes: bytes + PROGRESS_BYTES + this.ended.coordinatorCount * MARK_BYTES };
+    return {
+      operations: operations + packs.operations + 2,
+      bytes: bytes + packs.bytes + PROGRESS_BYTES + this.ended.coordinatorCount * MARK_BYTES,
+    };
   }
 
   wakeAtMs(): number | undefined {
     if (this.state.resource.upkeepDue) return 0;
     const alarm = this.state.alarms.nextMs() ?? Infinity;
+    if (this.packs.due) return 0;
     const { ended, locals, requests } = this;
     const atMs = Math.min(alarm, ended.forgetAtMs() ?? Infinity, locals.collectDueMs ?? Infinity, requests.wakeAtMs);
     return atMs === Infinity ? undefined : atMs;
@@ -319,7 +341,10 @@ export class ParticipantKernel<T extends ResourceTypes>
       if (alarm === undefined) break;
       alarm.ring();
     }
-    if ((this.ended.forgetAtMs() ?? Infinity) <= nowMs) this.ended.forget();
+    if (this.packs.due || (this.ended.forgetAtMs() ?? Infinity) <= nowMs) {
+      this.ended.forget((transactionId) => this.branches.unpack(transactionId));
+      this.packs.forget((partition, attempt) => this.ended.isForgotten(partition, attempt));
+    }
     if ((this.locals.collectDueMs ?? Infinity) <= nowMs) this.locals.collect();
     if (this.state.resource.upkeepDue) this.state.out.follow({ type: 'upkeep' });
     if (this.requests.wakeAtMs <= nowMs) this.state.out.follow({ type: 'due' });

@@ -5,6 +5,7 @@ import type { KeyRange } from '../kernel.ts';
 
 export const PROGRESS_KEY = 'progress';
 export const BRANCH_PREFIX = 'branch/';
+export const PREPARED_PREFIX = 'prepared/';
 export const DONE_PREFIX = 'done/';
 export const LOCAL_PREFIX = 'local/';
 export const LATE_PREFIX = 'late/';
@@ -20,6 +21,10 @@ export function branchKey(coordinatorPartition: number, attempt: Attempt): strin
 /** 14 hexadecimal digits: key order is number order up to 2^53. */
 export function hex14(number: number): string {
   return number.toString(16).padStart(14, '0');
+}
+
+export function preparedKey(sequence: number): string {
+  return PREPARED_PREFIX + hex14(sequence);
 }
 
 export function doneKey(sequence: number): string {

@@ -50,6 +50,10 @@ export class Reads<T extends ResourceTypes> {
     return this.waiting.get(ticket)?.command.query;
   }
 
+  get anyWaits(): boolean {
+    return this.waiting.size > 0;
+  }
+
   read(command: CommandOf<'read', T>): void {
     if (command.workspace !== undefined && this.workspaces.enter(command, command.workspace) === undefined) return;
     const { bugs, nowMs, settings, alarms } = this.state;

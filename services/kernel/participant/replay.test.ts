@@ -42,8 +42,7 @@ function perform(h: Harness, each: Action): void {
       return;
     case 'commit': {
       // A coordinator commits only what has voted yes.
-      const held = h.store.has(`branch/0001/00000000000001-${each.counter.toString(16).padStart(11, '0')}`);
-      if (held) h.tell('commit', branch(each.transaction, each.counter));
+      if (h.promises(branch(each.transaction, each.counter))) h.tell('commit', branch(each.transaction, each.counter));
       return;
     }
     case 'abort':

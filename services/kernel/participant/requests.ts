@@ -31,6 +31,11 @@ export class Requests<T extends ResourceTypes> {
     return this.requests?.dueCost ?? NO_COST;
   }
 
+  /** Whether the resource has requests at all. */
+  get served(): boolean {
+    return this.requests !== undefined;
+  }
+
   /** Infinity: never. */
   get wakeAtMs(): number {
     return this.requests?.wakeAtMs() ?? Infinity;

@@ -73,12 +73,16 @@ describe('T14 forced outcomes', () => {
     h.restart();
     expect(h.tell('abort', branch(1))).toMatchObject([{ type: 'acknowledge', heuristic: 'commit' }]);
     expect(h.value('c/a')).toBe('x');
-    expect(h.stored('branch/')).toHaveLength(2);
+    expect(h.stored('branch/')).toHaveLength(1);
     h.tell('forget', branch(1));
     expect(h.prepare(branch(1), [put('c/a', 'again')])).toMatchObject([{ type: 'acknowledge', heuristic: 'commit' }]);
     h.mark(9);
     h.pass(1000);
+    // What was forced is gone; the other, still prepared, has left its pack.
     expect(h.stored('branch/')).toHaveLength(1);
+    expect(h.stored('prepared/')).toEqual([]);
+    h.restart();
+    expect(h.tell('commit', branch(2))).toMatchObject([{ type: 'acknowledge' }]);
   });
 
   test('a forced abort writes nothing, also when the outcome is commit', () => {

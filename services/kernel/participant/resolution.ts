@@ -122,6 +122,7 @@ export class Resolution<T extends ResourceTypes> {
     if (outcome === 'commit') state.apply(record.effect!, true);
     else state.resource.drop(record.effect!);
     branch.record = { ...record, effect: undefined, heuristic: outcome };
+    branch.packed = false;
     state.out.put(branchKey(record.coordinatorPartition, record.attempt), branch.record);
     this.waits.release(branch);
     branch.wishes = [];

@@ -123,7 +123,10 @@ export interface ParticipantMessage {
   readonly message: ToCoordinator;
 }
 
-/** Under `branch/<coordinator partition>/<attempt>`: the promise of a yes. */
+/**
+ * The promise of a yes. Most are in the {@link PreparedRecord} of their batch; under
+ * `branch/<coordinator partition>/<attempt>` is what is large, was forced, or outlives its pack.
+ */
 export interface BranchRecord<Effect> {
   readonly type: 'branch';
   readonly transactionId: string;
@@ -137,6 +140,13 @@ export interface BranchRecord<Effect> {
   /** Absent once an outcome was forced: what it wrote is written. */
   readonly effect?: Effect;
   readonly heuristic?: Heuristic;
+}
+
+/** Under `prepared/<sequence>`: the promises of one batch. */
+export interface PreparedRecord<Effect> {
+  readonly type: 'prepared';
+  readonly sequence: number;
+  readonly branches: readonly BranchRecord<Effect>[];
 }
 
 /** How an attempt ended here. */
@@ -177,7 +187,7 @@ export interface LocalRecord {
 }
 
 /** Records of the branch protocol and of local transactions. */
-export type ProtocolRecord<Effect> = BranchRecord<Effect> | DoneRecord | ProgressRecord | LocalRecord | LateRecord;
+export type ProtocolRecord<Effect> = BranchRecord<Effect> | PreparedRecord<Effect> | DoneRecord | ProgressRecord | LocalRecord | LateRecord;
 
 export type ParticipantRecord<T extends ResourceTypes> = ProtocolRecord<T['effect']> | T['record'];
 

@@ -247,6 +247,8 @@ export class ClusterHandlers implements Handlers<typeof ClusterServiceService> {
 const WIRE_KINDS: Record<ServiceKind, Kind> = {
   coordinator: Kind.COORDINATOR,
   'key-value': Kind.KEY_VALUE,
+  queue: Kind.QUEUE,
+  counter: Kind.COUNTER,
   external: Kind.EXTERNAL,
 };
 

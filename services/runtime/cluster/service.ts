@@ -4,7 +4,7 @@
 export const COORDINATOR = 'coordinator';
 
 /** Kinds of participants that the mesh hosts. */
-export type ParticipantKindName = 'key-value';
+export type ParticipantKindName = 'key-value' | 'queue' | 'counter';
 
 export type ServiceKind = 'coordinator' | ParticipantKindName | 'external';
 

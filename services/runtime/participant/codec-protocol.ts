@@ -40,6 +40,8 @@ export function protocolToMessage<Effect>(
   switch (record.type) {
     case 'branch':
       return { $case: 'branch', value: toBranch(record, effects) };
+    case 'prepared':
+      return { $case: 'prepared', value: { sequence: record.sequence, branches: record.branches.map((branch) => toBranch(branch, effects)) } };
     case 'done':
       return { $case: 'done', value: { sequence: record.sequence, ended: record.ended.map(toEnded) } };
     case 'progress':
@@ -59,6 +61,10 @@ export function protocolFromMessage<Effect>(
   switch (message?.$case) {
     case 'branch':
       return fromBranch(message.value, effects);
+    case 'prepared': {
+      const { sequence, branches } = message.value;
+      return { type: 'prepared', sequence, branches: branches.map((branch) => fromBranch(branch, effects)) };
+    }
     case 'done':
       return fromDone(message.value);
     case 'progress':

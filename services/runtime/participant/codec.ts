@@ -10,7 +10,7 @@ import { encode } from '../encode.ts';
 import type { RecordCodec } from '../partition/term.ts';
 import { protocolFromMessage, protocolToMessage, type EffectCodec } from './codec-protocol.ts';
 
-const FORMAT = 1;
+const FORMAT = 2;
 
 /** What is stored can't be used by this version. */
 export class UnreadableRecord extends Error {
@@ -24,6 +24,8 @@ export interface ResourceCodec<T extends ResourceTypes> {
   readonly effects: EffectCodec<T['effect']>;
   /** Undefined: the record is none of the resource's, so the branch protocol's. */
   toMessage(record: ParticipantRecord<T>): RecordMessage['record'];
+  /** The bytes of a record that is written by hand; undefined of any other. */
+  encodeHot?(record: ParticipantRecord<T>, format: number): Uint8Array | undefined;
   /** Undefined: the message is none of the resource's. */
   fromMessage(message: RecordMessage['record']): T['record'] | undefined;
 }
@@ -33,6 +35,8 @@ export function participantRecordCodec<T extends ResourceTypes>(resource: Resour
   const { effects } = resource;
   return {
     encode(record) {
+      const bytes = resource.encodeHot?.(record, FORMAT);
+      if (bytes !== undefined) return bytes;
       const message = resource.toMessage(record) ?? protocolToMessage(record as ProtocolRecord<T['effect']>, effects);
       return encode(RecordMessage, { format: FORMAT, record: message });
     },

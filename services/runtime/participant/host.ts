@@ -68,6 +68,7 @@ export class ParticipantServingTerm<T extends ResourceTypes = ResourceTypes, Eve
 export interface HostOptions<T extends ResourceTypes = ResourceTypes>
   extends Pick<Options<T>, 'store' | 'clock' | 'entropy' | 'send' | 'queueLimit'> {
   readonly service: Service;
+  readonly clusterId: string;
   /** How long outcomes of local transactions, and what else a kind keeps of its past, are kept, milliseconds. */
   readonly retentionMs: number;
   observer(partition: number): TermObserver<ParticipantCommand<T>> | undefined;
@@ -112,7 +113,7 @@ export function hostParticipant<T extends ResourceTypes, Event>(
 
 /** What is traced: what may wait for a write, of sampled transactions. */
 export function describeCommand(command: ParticipantCommand): ObservedCommand | undefined {
-  if (command.type === 'local' || command.type === 'resolve')
+  if (command.type === 'local' || command.type === 'resolve' || command.type === 'request')
     return { name: command.type, traceparent: (command.origin as Requester<ParticipantReply> | undefined)?.caller?.traceparent };
   if (command.type !== 'message' || !('trace' in command.message)) return undefined;
   return { name: command.message.type, traceparent: command.message.trace };

@@ -15,6 +15,8 @@ export interface KindApi {
   /** Generated. */
   readonly definition: object;
   readonly handlers: object;
+  /** Services beside it, between the replicas. */
+  readonly internal?: readonly KindApi[];
   /** Ends what the handlers keep open. */
   close?(): void;
 }

@@ -11,6 +11,7 @@ import { noLeader, type LocalTerm } from '../router/place.ts';
 import type { Router } from '../router/router.ts';
 import { findFailure, type Rule } from '../router/rules.ts';
 import type { Store } from '../store/store.ts';
+import type { Spans } from '../telemetry/spans.ts';
 import type { CallContext } from '../transport/service.ts';
 import type { KindOperations, Kinds } from './operations.ts';
 import type { Transactions } from './transactions.ts';
@@ -32,6 +33,10 @@ export interface ParticipantServices<T extends ResourceTypes = ResourceTypes, Ev
   readonly codec: Pick<RecordCodec<ParticipantRecord<T>>, 'decode'>;
   /** For changes at several partitions. */
   readonly transactions: Transactions;
+  /** For traces of what is not a call of its own. */
+  readonly spans: Pick<Spans, 'serve' | 'handle' | 'enabled'>;
+  /** For what the handlers do of themselves. */
+  log(message: string, fields: Record<string, unknown>): void;
   /** A new UUIDv7. */
   newId(): string;
 }

@@ -12,6 +12,8 @@ type Command =
   | { readonly type: 'read'; readonly key: string; readonly origin?: Origin }
   | { readonly type: 'hold'; readonly origin?: Origin }
   | { readonly type: 'retire' }
+  /** Adds, and nobody waits for it. */
+  | { readonly type: 'lazy'; readonly key: string }
   | { readonly type: 'letGo' }
   | { readonly type: 'tick' };
 
@@ -46,13 +48,18 @@ class Tally implements Kernel<Command, number, number, string> {
     if (record !== undefined) this.totals.set(key, record);
   }
   cost(command: Command): Cost {
+    if (command.type === 'lazy') return { operations: 1, bytes: 100 };
     return command.type === 'add' ? { operations: command.keys ?? 1, bytes: 100 } : { operations: 0, bytes: 0 };
+  }
+  canWait(command: Command): boolean {
+    return command.type === 'lazy';
   }
   step(command: Command, _input: StepInput, out: Output<Command, number, number, string>): void {
     if (command.type === 'tick') {
       this.ticks++;
       this.wakeMs = undefined;
-    } else if (command.type === 'hold') this.held.push(command.origin);
+    } else if (command.type === 'lazy') out.put(command.key, 1);
+    else if (command.type === 'hold') this.held.push(command.origin);
     else if (command.type === 'letGo') for (const origin of this.held.splice(0)) out.reply(origin, 0);
     else if (command.type === 'retire') out.stepDown('a later epoch was seen');
     else if (command.type === 'read') out.reply(command.origin, this.totals.get(command.key) ?? 0);
@@ -342,6 +349,52 @@ describe('a partition term', () => {
     await handedOver;
     expect(holder.failures.map((f) => f.reason)).toEqual(['OUTCOME_UNKNOWN']);
     expect(state.ended).toEqual(['handed over']);
+  });
+
+  describe('what nobody waits for', () => {
+    it('shares a write with what comes next', async () => {
+      const { gate, term } = await setUp();
+      gate.open = false;
+      term.submit({ type: 'lazy', key: 'hot/a' }, 'control');
+      await settle();
+      expect(gate.waiting).toHaveLength(0);
+      term.submit({ type: 'add', key: 'hot/b' }, 'work');
+      await settle();
+      expect(gate.waiting[0]!.batch.puts?.map((put) => put.key)).toEqual(['data/tally/0000/hot/a', 'data/tally/0000/hot/b']);
+    });
+
+    it('is written a moment later if nothing comes', async () => {
+      const { gate, term, clock } = await setUp();
+      gate.open = false;
+      term.submit({ type: 'lazy', key: 'hot/a' }, 'control');
+      await clock.advance(2);
+      term.submit({ type: 'lazy', key: 'hot/b' }, 'control');
+      await settle();
+      expect(gate.waiting).toHaveLength(0);
+      await clock.advance(2);
+      expect(gate.waiting[0]!.batch.puts).toHaveLength(2);
+    });
+
+    it('is held back after a write too, and not beyond the time', async () => {
+      const { gate, term, clock } = await setUp();
+      gate.open = false;
+      term.submit({ type: 'add', key: 'hot/a' }, 'work');
+      await settle();
+      term.submit({ type: 'lazy', key: 'hot/b' }, 'control');
+      gate.waiting[0]!.pass();
+      await settle();
+      expect(gate.waiting).toHaveLength(1);
+      await clock.advance(4);
+      expect(gate.waiting).toHaveLength(2);
+    });
+
+    it('is written at once when the partition is handed over', async () => {
+      const { inner, term, state } = await setUp();
+      term.submit({ type: 'lazy', key: 'hot/a' }, 'control');
+      await term.handOver(1000);
+      expect(state.ended).toEqual(['handed over']);
+      expect(await inner.get(['data/tally/0000/hot/a'])).toEqual([Uint8Array.of(1)]);
+    });
   });
 
   it('lets those go who only wait, when it hands over', async () => {

@@ -8,82 +8,15 @@
  */
 
 import type { Failure } from '../../kernel/failure.ts';
-import type { Kernel, StepInput } from '../../kernel/kernel.ts';
-import type { Clock, Timer } from '../clock.ts';
+import type { StepInput } from '../../kernel/kernel.ts';
 import { StoreFull, StoreUnavailable } from '../store/errors.ts';
-import type { Put, Store } from '../store/store.ts';
+import type { Put } from '../store/store.ts';
 import { Batch, type Release } from './batch.ts';
+import { Lingering } from './lingering.ts';
+import type { Priority, Requester, TermOptions } from './types.ts';
+import { Waking } from './waking.ts';
 
-/** Whoever waits for the reply to a command. */
-export interface Requester<Reply> {
-  onReply(reply: Reply): void;
-  onFailure(failure: Failure): void;
-  /** On whose behalf; for traces. */
-  readonly caller?: { readonly traceparent: string | undefined };
-}
-
-/** Between a kernel's records and the bytes in the store. */
-export interface RecordCodec<Stored> {
-  encode(record: Stored): Uint8Array;
-  decode(key: string, bytes: Uint8Array): Stored;
-}
-
-/** Proof of leadership, counted on the leader's own monotonic clock. */
-export interface Tenure {
-  /** The election key, compared in every write. */
-  readonly electionKey: string;
-  /** Its create revision, the term's epoch. */
-  readonly epoch: number;
-  /** Whether the lease still surely holds. */
-  isValid(): boolean;
-}
-
-/** Deliberate bugs that prove the simulation's checkers; never set outside of it. */
-export type DriverBug =
-  | 'release-before-durable'
-  | 'unfenced-write'
-  | 'ambiguous-taken-for-failure'
-  | 'serve-without-lease'
-  | 'read-before-durable';
-
-/** One durable write of a batch. */
-export interface BatchReport {
-  /** Puts, deletes and range deletes. */
-  readonly operations: number;
-  readonly startMs: number;
-  readonly endMs: number;
-}
-
-/** Watches a term, for traces and measurements. */
-export interface TermObserver<Command> {
-  /** A command is stepped; what is returned comes back when its batch is through. */
-  stepped(command: Command): object | undefined;
-  /** A batch is through. The report is absent if there was nothing to write. */
-  through(stepped: readonly object[], report: BatchReport | undefined): void;
-}
-
-export interface TermOptions<Command, Stored, Reply, Message> {
-  readonly store: Store;
-  readonly clock: Clock;
-  readonly kernel: Kernel<Command, Stored, Reply, Message>;
-  readonly codec: RecordCodec<Stored>;
-  /** Of all the partition's keys in the store; ends in '/'. */
-  readonly keyPrefix: string;
-  readonly tenure: Tenure;
-  /** A number in [0, 1). */
-  entropy(): number;
-  send(message: Message): void;
-  emit(event: unknown): void;
-  /** The term has ended, for this reason. Called once. */
-  onEnd(reason: string): void;
-  readonly observer?: TermObserver<Command>;
-  /** Most commands that may wait in each of the two queues. */
-  readonly queueLimit?: number;
-  readonly bugs?: ReadonlySet<DriverBug>;
-}
-
-/** Work is what clients ask for; control (phase 2, inquiries, marks, timers) goes before it. */
-export type Priority = 'control' | 'work';
+export type { BatchReport, DriverBug, Priority, RecordCodec, Requester, Tenure, TermObserver, TermOptions } from './types.ts';
 
 type Origined = { readonly origin?: unknown };
 type State = 'loading' | 'leading' | 'handing-over' | 'ended';
@@ -94,9 +27,6 @@ const BATCH_COMMANDS = 4096;
 const SCAN_PAGE = 1000;
 /** A store that is full or away for a moment is tried again after this long, for as long as the lease holds. */
 const RETRY_MS = 50;
-const LONGEST_TIMER_MS = 1000;
-/** A wall clock that differs by more from the monotonic one over a timer's time was set. */
-const CLOCK_JUMP_MS = 500;
 
 export class Term<Command extends object, Stored, Reply, Message> {
   private readonly options: TermOptions<Command, Stored, Reply, Message>;
@@ -107,12 +37,17 @@ export class Term<Command extends object, Stored, Reply, Message> {
   /** Everybody who was stepped and has had no reply. */
   private readonly waiting = new Set<Requester<Reply>>();
   private running = false;
-  private timer: Timer | undefined;
-  private timerAtMs = Infinity;
   private idle: (() => void) | undefined;
+  private readonly lingering: Lingering;
+  private readonly waking: Waking;
 
   constructor(options: TermOptions<Command, Stored, Reply, Message>) {
     this.options = options;
+    const { clock, kernel } = options;
+    this.lingering = new Lingering(clock, () => {
+      if (!this.running && !this.ended) this.schedule();
+    });
+    this.waking = new Waking(clock, () => kernel.wakeAtMs(), () => void this.submit(kernel.tick, 'control'));
   }
 
   get epoch(): number {
@@ -169,6 +104,7 @@ export class Term<Command extends object, Stored, Reply, Message> {
     if (state === 'loading' || state === 'leading' || (state === 'handing-over' && priority === 'control')) {
       if (queue.length < (this.options.queueLimit ?? DEFAULT_QUEUE_LIMIT)) {
         queue.push(command);
+        if (!this.lingering.over) this.noteUrgency(command, queue.length);
         if (!this.running && state !== 'loading') this.schedule();
         return undefined;
       }
@@ -196,6 +132,10 @@ export class Term<Command extends object, Stored, Reply, Message> {
       const { retire } = this.options.kernel;
       if (retire !== undefined) this.submit(retire, 'control');
       this.state = 'handing-over';
+      if (this.queued && !this.running) {
+        this.lingering.end();
+        this.schedule();
+      }
       const timer = this.options.clock.setTimer(boundMs, () => this.idle?.());
       if (this.busy) await new Promise<void>((resolve) => (this.idle = resolve));
       timer.cancel();
@@ -211,7 +151,8 @@ export class Term<Command extends object, Stored, Reply, Message> {
   end(reason: string): void {
     if (this.state === 'ended') return;
     this.state = 'ended';
-    this.timer?.cancel();
+    this.waking.cancel();
+    this.lingering.stop();
     for (const requester of this.waiting) requester.onFailure(outcomeUnknown(reason));
     this.waiting.clear();
     for (const queue of [this.control, this.work]) for (const command of queue) this.refuse(command, NO_LEADER);
@@ -231,7 +172,14 @@ export class Term<Command extends object, Stored, Reply, Message> {
     return { nowMs: this.options.clock.nowMs(), entropy: this.options.entropy() };
   }
 
+  private noteUrgency(command: Command, queued: number): void {
+    if (this.state !== 'handing-over' && this.options.kernel.canWait(command)) this.lingering.add(queued);
+    else this.lingering.end();
+  }
+
+  /** Runs what is queued: at once if somebody waits for it, or else a moment later. */
   private schedule(): void {
+    if (!this.lingering.over) return this.lingering.start();
     this.running = true;
     queueMicrotask(() => {
       this.run().catch((error: unknown) => this.crash(error));
@@ -251,14 +199,17 @@ export class Term<Command extends object, Stored, Reply, Message> {
         this.release(batch.releases);
         if (batch.stepDownReason !== undefined) return this.end(batch.stepDownReason);
         if (this.ended) return;
-        this.arm();
+        this.waking.arm();
       }
       // Looked at in the same turn in which `running` is cleared: what is queued later schedules a run.
-      if (!this.queued) break;
+      if (this.follows.length > 0) this.lingering.end();
+      if (!this.queued || !this.lingering.over) break;
+      this.lingering.stop();
       batch = await this.gather();
       if (batch === undefined) return;
     }
     this.running = false;
+    if (this.queued) this.schedule();
     if (this.state === 'handing-over' && !this.busy) this.idle?.();
   }
 
@@ -302,6 +253,7 @@ export class Term<Command extends object, Stored, Reply, Message> {
     }
     if (stepped > 0) kernel.seal(input, batch);
     this.follows.push(...batch.follows);
+    if (!this.queued) this.lingering.reset();
     return batch;
   }
 
@@ -425,29 +377,6 @@ export class Term<Command extends object, Stored, Reply, Message> {
     this.release(batch.releases.filter(isRead));
     const rest = batch.releases.filter((release) => !isRead(release));
     batch.releases.splice(0, Infinity, ...rest);
-  }
-
-  /**
-   * One timer for everything the kernel waits for; an early one does no harm. It is never long, so
-   * that a wall clock that was set back is noticed: the kernel's next step then moves its timers too.
-   */
-  private arm(): void {
-    const atMs = this.options.kernel.wakeAtMs();
-    if (atMs === undefined || atMs >= this.timerAtMs) return;
-    const { clock } = this.options;
-    const armedMs = clock.nowMs();
-    const armedMonotonicMs = clock.monotonicMs();
-    this.timer?.cancel();
-    this.timerAtMs = atMs;
-    this.timer = clock.setTimer(Math.min(LONGEST_TIMER_MS, Math.max(0, atMs - armedMs)), () => {
-      this.timerAtMs = Infinity;
-      if (this.ended) return;
-      const nowMs = clock.nowMs();
-      const jumpMs = Math.abs(nowMs - armedMs - (clock.monotonicMs() - armedMonotonicMs));
-      const wakeMs = this.options.kernel.wakeAtMs();
-      if (wakeMs === undefined || (wakeMs > nowMs && jumpMs < CLOCK_JUMP_MS)) this.arm();
-      else this.submit(this.options.kernel.tick, 'control');
-    });
   }
 }
 

@@ -18,10 +18,10 @@ export class Readiness {
     return true;
   }
 
-  /** There are services of such kinds in the mesh, and all of them are led. */
-  areLed(isMeant: (kind: ServiceKind) => boolean): boolean {
+  /** All services of such kinds are led; undefined: there are none in the mesh. */
+  areLed(isMeant: (kind: ServiceKind) => boolean): boolean | undefined {
     const meant = [...this.view.services.values()].filter(({ kind }) => isMeant(kind));
-    return meant.length > 0 && meant.every(({ name }) => this.isLed(name));
+    return meant.length === 0 ? undefined : meant.every(({ name }) => this.isLed(name));
   }
 
   /** Resolves when all these services are led. */

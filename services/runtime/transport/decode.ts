@@ -37,6 +37,13 @@ export class StrictReader extends BinaryReader {
     return bytes.toString('utf8', start, end);
   }
 
+  /** What has not been read, as a view: for messages that are read in a way of their own. */
+  rest(): Buffer {
+    const rest = this.bytesOfFrame.subarray(this.pos, this.len);
+    this.pos = this.len;
+    return rest;
+  }
+
   /**
    * An unsigned varint as a number, without the detour over BigInt.
    * @throws Error from 2^53 on.

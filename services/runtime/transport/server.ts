@@ -89,8 +89,11 @@ export class MeshServer {
     this.health.set(service, false);
   }
 
-  /** Sets the health of a service by its full name, such as "txmesh.keyvalue.v1.KeyValueService". */
-  setServing(service: string, serving: boolean): void {
+  /**
+   * Sets the health of a service by its full name, such as "txmesh.keyvalue.v1.KeyValueService".
+   * @param serving undefined: the mesh has nothing of that kind, which is no fault of the server.
+   */
+  setServing(service: string, serving: boolean | undefined): void {
     this.health.set(service, serving);
   }
 

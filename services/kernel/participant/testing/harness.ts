@@ -4,12 +4,14 @@
  * memory (invariant P3).
  */
 
+import { compareAttempts, type Attempt } from '../../attempt.ts';
 import type { Origin, Output, StepInput } from '../../kernel.ts';
 import type { BranchId, Prepare, ToCoordinator, ToParticipant } from '../../messages.ts';
 import { KeyValueResource } from '../../keyvalue/resource.ts';
 import {
   DEFAULT_KEY_VALUE_SETTINGS,
   type KeyEntry,
+  type KeyValueEffect,
   type KeyValueEvent,
   type KeyValueOperation,
   type KeyValueSettings,
@@ -27,6 +29,7 @@ import {
   type ParticipantRecord,
   type ParticipantReply,
   type ParticipantSettings,
+  type ProtocolRecord,
 } from '../types.ts';
 
 type T = KeyValueTypes;
@@ -199,6 +202,19 @@ export class Harness {
   /** Stored records under a prefix. */
   stored(prefix: string): string[] {
     return [...this.store.keys()].filter((key) => key.startsWith(prefix)).sort();
+  }
+
+  /** Whether what is stored promises to commit the branch. */
+  promises({ coordinatorPartition, attempt }: BranchId): boolean {
+    const isIt = (other: { coordinatorPartition: number; attempt: Attempt }): boolean =>
+      other.coordinatorPartition === coordinatorPartition && compareAttempts(other.attempt, attempt) === 0;
+    let found = false;
+    for (const record of this.store.values()) {
+      const stored = record as ProtocolRecord<KeyValueEffect>;
+      if (stored.type === 'branch') found ||= isIt(stored);
+      if (stored.type === 'prepared') found ||= stored.branches.some(isIt);
+    }
+    return found;
   }
 
   private batch(commands: Command[]): void {

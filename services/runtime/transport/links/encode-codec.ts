@@ -9,10 +9,10 @@ import type { Failure } from '../../../kernel/failure.ts';
 import type { BranchId, Prepare } from '../../../kernel/messages.ts';
 import { Status } from '../../../gen/google/rpc/status.ts';
 import { failureToStatus } from '../../errors/status.ts';
-import { FrameWriter } from './frame-writer.ts';
+import { WireWriter } from '../../wire-writer.ts';
 import { heuristicToWire, WIRE_VOTES, type RequestFrame, type ResponseFrame } from './frames.ts';
 
-const writer = new FrameWriter();
+const writer = new WireWriter();
 
 /** @param nowMs wall time, from which deadlines become time left. */
 export function encodeRequestFrame({ clusterId, marks, messages }: RequestFrame, nowMs: number): Buffer {

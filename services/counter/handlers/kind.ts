@@ -1,0 +1,44 @@
+/** The counter service, as a process takes it. */
+
+import { CounterResource } from '../../kernel/counter/resource.ts';
+import { type CounterEvent, type CounterTypes, DEFAULT_COUNTER_SETTINGS } from '../../kernel/counter/types.ts';
+import { hostParticipant } from '../../runtime/participant/host.ts';
+import { kindApi, type ParticipantKind } from '../../runtime/participant/kind.ts';
+import { decodeOperations, fingerprintOf, misplacedOperation, READ_ONLY_TYPES } from '../codec-operations.ts';
+import { counterCodec } from '../codec.ts';
+import { counterApi, CounterPartitionServiceService, CounterServiceService } from './handlers.ts';
+
+export interface CounterOptions {
+  /** host:port of other clusters whose replicated counters are told of ours. */
+  readonly peers: readonly string[];
+}
+
+export function counterKind({ peers }: CounterOptions): ParticipantKind<CounterTypes, CounterEvent> {
+  return {
+    name: 'counter',
+    label: 'counter service',
+    readOnlyTypes: READ_ONLY_TYPES,
+    codec: counterCodec,
+    decodeOperations: (operations) => decodeOperations(operations),
+    fingerprintOf,
+    misplaced: misplacedOperation,
+    host: (options) => {
+      const { service, clusterId, retentionMs } = options;
+      return hostParticipant<CounterTypes, CounterEvent>({
+        ...options,
+        codec: counterCodec,
+        misplaced: misplacedOperation,
+        createResource: (partition) =>
+          new CounterResource({ ...DEFAULT_COUNTER_SETTINGS, participant: service.name, partition, partitions: service.partitions, clusterId, retentionMs }),
+      });
+    },
+    api: (services) => {
+      const { spans, log } = services;
+      const api = counterApi(services, { peers, spans, log });
+      return {
+        ...kindApi('txmesh.counter.v1.CounterService', CounterServiceService, api.counters, () => api.close()),
+        internal: [kindApi('txmesh.counter.v1.CounterPartitionService', CounterPartitionServiceService, api.partitions)],
+      };
+    },
+  };
+}

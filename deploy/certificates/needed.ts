@@ -12,7 +12,7 @@ export interface Needed {
   readonly names: readonly string[];
 }
 
-/** The services of base/, those that are not switched on included. */
+/** The services of base/. */
 export const SERVICES = ['coordinator', 'participant', 'queue', 'counter'] as const;
 
 const ETCD_MEMBERS = ['etcd-0', 'etcd-1', 'etcd-2'];

@@ -36,7 +36,7 @@ export const GO_TOOLS = {
   kustomize: {
     name: 'kustomize',
     package: 'sigs.k8s.io/kustomize/kustomize/v5',
-    version: 'v5.8.3',
+    version: 'v5.7.1',
     minimum: '5.0',
     versionArguments: ['version'],
   },

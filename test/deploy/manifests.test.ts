@@ -1,7 +1,7 @@
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { readSettings } from '../../services/settings/read.ts';
 import { RULES } from './rules/all.ts';
 import { replicasOf } from './rules/operation.ts';
 import { findKustomize, render, type Kustomize } from './support/kustomize.ts';
@@ -66,17 +66,19 @@ test('production has three or more replicas of each service, and etcd members th
   expect(etcd.spec['topologySpreadConstraints'].map((each: { whenUnsatisfiable: string }) => each.whenUnsatisfiable)).toEqual(['DoNotSchedule', 'DoNotSchedule']);
 });
 
-test('the services that are not switched on yet keep the rules, but for flags that the server does not have', async (context) => {
+test('every service has pods of its own, and runs nothing that is another one\'s', async (context) => {
   if (kustomize.command === undefined) return context.skip(`no kustomize: ${kustomize.reason}`);
-  const folder = mkdtempSync(join(tmpdir(), 'txmesh-deploy-'));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
-  cpSync(deploy, folder, { recursive: true });
-  const base = join(folder, 'base/kustomization.yaml');
-  const text = readFileSync(base, 'utf8');
-  const missing = ['queue.yaml', 'counter.yaml'].filter((file) => !text.includes(`- ${file}`)).map((file) => `  - ${file}\n`);
-  writeFileSync(base, text.replace('  - participant.yaml\n', (line) => line + missing.join('')));
-  const resources = await render(kustomize.command, join(folder, 'overlays/kind'));
-  expect(podsIn(resources).map(({ owner }) => owner.metadata.name)).toEqual(expect.arrayContaining(['queue', 'counter']));
-  expect(resources.flatMap(findSchemaErrors)).toEqual([]);
-  expect(violations(resources).filter((each) => !/--(queues|counters)=\w+ is not a setting/.test(each))).toEqual([]);
+  const resources = await render(kustomize.command, join(deploy, 'overlays/kind'));
+  const hosted = podsIn(resources).flatMap((pods) => {
+    const parsed = serverOf(pods) && readSettings(serverOf(pods)!.args ?? [], {});
+    if (parsed?.type !== 'settings') return [];
+    const { coordinator, participants, queues, counters } = parsed.settings;
+    return [[pods.owner.metadata.name, coordinator, participants, queues, counters]];
+  });
+  expect(hosted.sort()).toEqual([
+    ['coordinator', 'true', [], [], []],
+    ['counter', 'false', [], [], ['counter']],
+    ['participant', 'false', ['inventory', 'payments'], [], []],
+    ['queue', 'false', [], ['queue'], []],
+  ]);
 });

@@ -1,5 +1,6 @@
 /** What a cluster does to a mesh, and what its operators do. */
 
+import { SERVICES } from '../../deploy/certificates/needed.ts';
 import { kubectl } from './kubectl.ts';
 
 export interface Blow {
@@ -35,8 +36,8 @@ export const BLOWS: readonly Blow[] = [
   {
     what: 'every server was replaced, one at a time',
     async strike() {
-      await kubectl('rollout', 'restart', 'statefulset/coordinator', 'statefulset/participant');
-      await Promise.all(['coordinator', 'participant'].map(rolledOut));
+      await kubectl('rollout', 'restart', ...SERVICES.map((service) => `statefulset/${service}`));
+      await Promise.all(SERVICES.map(rolledOut));
     },
   },
   {

@@ -1,7 +1,7 @@
 /**
  * `npm run e2e:k8s`: the image, the manifests and the mesh on a real Kubernetes, the one that kubectl
- * reaches. Builds the image, deploys etcd (3), coordinator (2) and participant (2) with TLS and network
- * policies, runs the README's grpcurl commands through a port-forward, and then, while money is moved,
+ * reaches. Builds the image, deploys etcd (3), coordinator (2), participant (2), queue (2) and counter (2) with TLS
+ * and network policies, runs the README's grpcurl commands through a port-forward, and then, while money is moved,
  * deletes leaders one by one and does the rest of blows.ts. At the end all money must be there.
  *
  *   --keep   leaves everything running at the end
@@ -16,7 +16,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { issue } from '../../deploy/certificates/issue.ts';
-import { neededCertificates } from '../../deploy/certificates/needed.ts';
+import { neededCertificates, SERVICES } from '../../deploy/certificates/needed.ts';
 import { requireGoTools } from '../../deploy/local/go-tool.ts';
 import { version } from '../../services/version.ts';
 import { BankPod, type Report } from './bank-pod.ts';
@@ -85,8 +85,8 @@ async function deploy(image: string, folder: string): Promise<void> {
   await apply(JSON.stringify({ apiVersion: 'v1', kind: 'List', items: secrets }));
   const manifest = await run('kubectl', ['kustomize', join(import.meta.dirname, 'overlay')]);
   await apply(manifest.replaceAll(`image: txmesh:${version}`, `image: ${image}`));
-  say('deployed; waiting until etcd, coordinator and participant are ready');
-  for (const set of ['etcd', 'coordinator', 'participant']) await kubectl('rollout', 'status', `statefulset/${set}`, '--timeout=240s');
+  say('deployed; waiting until all of it is ready');
+  for (const set of ['etcd', ...SERVICES]) await kubectl('rollout', 'status', `statefulset/${set}`, '--timeout=240s');
   say(`ready:\n${await kubectl('get', 'pods', '-o', 'wide')}`);
 }
 

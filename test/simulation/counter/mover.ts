@@ -66,6 +66,11 @@ export class Mover {
     const answer = await this.actor.call(COUNTER, partition, (_, origin) => ({ type: 'request', origin, request }), CALL_TIMEOUT_MS);
     if (answer.type !== 'response') return undefined;
     const { response } = answer;
-    return response.type === 'published' || response.type === 'delivered' || response.type === 'settled' || response.type === 'checked' ? undefined : response;
+    return isOfCounters(response) ? response : undefined;
   }
+}
+
+/** The simulated partitions are of several kinds, and so are their responses. */
+function isOfCounters(response: { readonly type: string }): response is CounterResponse {
+  return ['added', 'frozen', 'installed', 'released', 'merged'].includes(response.type);
 }

@@ -11,6 +11,7 @@ import type { Component, CounterView, Slot } from '../../kernel/counter/types.ts
 import type { Failure } from '../../kernel/failure.ts';
 import { delay } from '../../runtime/clock.ts';
 import type { Service } from '../../runtime/cluster/view.ts';
+import { FailureError } from '../../runtime/errors/failure-error.ts';
 import type { CallContext } from '../../runtime/transport/service.ts';
 import { toDuration } from '../../runtime/transport/time.ts';
 import { fromView, toConsistency, toKind } from '../codec-partition.ts';
@@ -59,17 +60,36 @@ export class Values {
     }
     const everywhere: CounterView[] = [];
     const homes = [...asked].map(async ([partition, names]) => {
-      const views = await this.views(service, partition, names, options.consistency, context);
-      names.forEach((name, i) => {
-        const view = views[i];
-        if (view === undefined) readings.set(name, { failure: notFound(service, name) });
+      const views = await failing(this.views(service, partition, names, options.consistency, context));
+      for (const [i, name] of names.entries()) {
+        const view = 'failure' in views ? undefined : views[i];
+        if ('failure' in views) readings.set(name, (await this.heardElsewhere(service, name, options, context)) ?? views);
+        else if (view === undefined) readings.set(name, { failure: notFound(service, name) });
+        else if (view.kind === 'replicated' && options.consistency === Consistency.EVENTUAL) readings.set(name, sumOf(name, [view])!);
         else if (isEverywhere(view.kind)) everywhere.push(view);
         else readings.set(name, { value: this.valueAtHome(view) });
-      });
+      }
     });
     await Promise.all(homes);
-    if (everywhere.length > 0) await this.readEverywhere(service, everywhere, options, context, readings);
+    if (everywhere.length > 0) {
+      const read = await failing(this.readEverywhere(service, everywhere, options, context, readings));
+      if (read !== undefined) for (const { name } of everywhere) if (!readings.has(name)) readings.set(name, read);
+    }
     return names.map((name) => readings.get(name)!);
+  }
+
+  /** An eventual read of a replicated counter whose home is away: what another partition has heard. */
+  private async heardElsewhere(service: Service, name: string, { consistency }: ReadOptions, context: CallContext): Promise<Reading | undefined> {
+    if (consistency !== Consistency.EVENTUAL) return undefined;
+    const home = homeOf(name, service.partitions);
+    for (let partition = 0; partition < service.partitions; partition++) {
+      if (partition === home) continue;
+      const views = await failing(this.views(service, partition, [name], consistency, context));
+      if ('failure' in views) continue;
+      const [view] = views;
+      return view?.kind === 'replicated' ? sumOf(name, [view]) : undefined;
+    }
+    return undefined;
   }
 
   /** What a partition has of counters. @throws FailureError */
@@ -170,6 +190,16 @@ function sumOfComponents(views: readonly CounterView[]): bigint {
   let components: readonly Component[] = [];
   for (const view of views) components = mergeComponents(components, view.components);
   return valueOf(components);
+}
+
+/** What is thrown as a failure, as one: counters that are read together fail each by itself. */
+async function failing<T>(reading: Promise<T>): Promise<T | { readonly failure: Failure }> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (error instanceof FailureError) return { failure: error.failure };
+    throw error;
+  }
 }
 
 function append(map: Map<number, string[]>, partition: number, name: string): void {

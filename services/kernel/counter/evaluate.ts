@@ -108,6 +108,11 @@ export function isExclusive(change: CounterChange): boolean {
   return change.type !== 'add' || change.exclusive;
 }
 
+/** Whether direct adds can't go on while it is prepared: a change of shards leaves them where they are. */
+export function stopsAdds(change: CounterChange): boolean {
+  return change.type === 'update' ? change.bounds !== undefined : isExclusive(change);
+}
+
 /** Why an add that does not fit is refused: a bound, or the range of the counter. */
 export function refusalOfAdd(entry: CounterEntry, amount: bigint, left: bigint, held: Parameters<typeof boundExceeded>[5]): Failure {
   const { name, kind, bounds, value } = entry;

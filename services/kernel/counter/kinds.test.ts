@@ -67,6 +67,18 @@ describe('sharded', () => {
     expect(service.sum('s')).toBeGreaterThan(64n);
   });
 
+  test('C4: adds go on while a change of shards is prepared, but not while a deletion is', () => {
+    const service = sharded(1, 8);
+    const [only] = service.partitions;
+    only!.prepare(branch(1), [{ type: 'update', name: 's', bounds: undefined, shards: 3 }]);
+    expect(place(service, 1n, 1, 1, 8)).toMatchObject({ type: 'counted' });
+    only!.tell('commit', branch(1));
+    only!.prepare(branch(2), [{ type: 'delete', name: 's' }]);
+    expect(place(service, 1n, 1, 2, 3)).toMatchObject({ failure: { reason: 'COUNTER_CHANGING' } });
+    only!.tell('abort', branch(2));
+    expect(service.sum('s')).toBe(1n);
+  });
+
   test('C6: a frozen slot takes no add, and each step of a move may be repeated, also late', () => {
     const service = sharded(2, 2);
     const slot = slotOf(id(1), 1);

@@ -16,7 +16,7 @@ import { CounterCache } from './cache.ts';
 import { Changes } from './changes.ts';
 import { type CounterEntry, LARGEST_NEW_BYTES } from './entry.ts';
 import { Escrow } from './escrow.ts';
-import { checkOperations, evaluateOperations, isExclusive, refusalOfAdd, type CounterState } from './evaluate.ts';
+import { checkOperations, evaluateOperations, isExclusive, refusalOfAdd, stopsAdds, type CounterState } from './evaluate.ts';
 import { EVENT_ADDS_BYTES, EventLog } from './events.ts';
 import { notFound, wrongKind } from './failures.ts';
 import { counterKey, EVENT_PREFIX, MOVING_PREFIX } from './keys.ts';
@@ -157,14 +157,14 @@ export class CounterResource implements Resource<CounterTypes>, CounterState {
   hold({ changes }: CounterEffect): void {
     for (const change of changes) {
       if (change.type === 'add') this.escrow.reserve(change.name, change.amount);
-      if (isExclusive(change)) this.escrow.lock(change.name);
+      if (stopsAdds(change)) this.escrow.lock(change.name);
     }
   }
 
   drop({ changes }: CounterEffect): void {
     for (const change of changes) {
       if (change.type === 'add') this.escrow.release(change.name, change.amount);
-      if (isExclusive(change)) this.escrow.unlock(change.name);
+      if (stopsAdds(change)) this.escrow.unlock(change.name);
     }
   }
 

@@ -24,6 +24,8 @@ testGarbage(['queue.v1.QueueService', 'coordinator.v1.CoordinatorService', 'part
       topic: ['a', 'b'],
       subscription: ['a', 'b'],
       snapshot: ['a'],
+      update_mask: ['retention', 'ack_deadline'],
+      paths: ['retention', 'ack_deadline'],
       filter: ['', 'attributes:a', 'NOT (attributes.a = "b" OR hasPrefix(attributes.b, "c"))'],
       ordering_key: ['', 'a'],
       deduplication_id: ['', 'a'],

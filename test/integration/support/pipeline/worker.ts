@@ -10,11 +10,12 @@ import { runStages } from './stages.ts';
 const [concurrency = '', ...addresses] = process.argv.slice(2);
 const ends = new AbortController();
 process.once('SIGTERM', () => ends.abort());
-// Its parent is gone.
-process.once('disconnect', () => process.exit(1));
+const orphaned = (): never => process.exit(1);
+process.once('disconnect', orphaned);
 const mesh = connect({ addresses, timeoutMs: 20_000 });
 const onError = (error: unknown): void => void process.send!({ error: error instanceof Error ? `${error.name}: ${error.message}` : String(error) });
 process.send!({ started: true });
 await runStages(mesh, Number(concurrency), ends.signal, onError);
 mesh.close();
+process.off('disconnect', orphaned);
 process.disconnect!();

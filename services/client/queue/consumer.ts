@@ -84,8 +84,8 @@ export class Consumer implements MessageHolder {
   }
 
   /**
-   * Tells the stream, which does not see what transactions do, that there is room again. This comes after
-   * the transaction, so it is no matter what becomes of it.
+   * Tells the stream at once, which looks only now and then for what transactions have done, that there is
+   * room again. This comes after the transaction, so it is no matter what becomes of it.
    */
   committed(message: ReceivedMessage): void {
     this.leases.remove(message);

@@ -10,7 +10,8 @@ import type { LockWish } from '../participant/locks.ts';
 import { rangeOf } from '../participant/keys.ts';
 import type { Evaluation, RecordOutput, Resource } from '../participant/resource.ts';
 import { TOKEN_PREFIX } from '../sessions/log.ts';
-import { applyConfigure, CONFIGURE_COST, configureLocks, decideConfigure, holdConfigure } from './configuring.ts';
+import { applyConfigure, CONFIGURE_COST, holdConfigure } from './configuring.ts';
+import { configureLocks, decideConfigure } from './deciding.ts';
 import * as keys from './keys.ts';
 import { addSnapshot, addSubscription, addTopic, snapshotOwner, subscriptionOwner, topicOwner } from './objects.ts';
 import { DROPPED_PER_STEP, Publishing } from './publishing.ts';
@@ -19,6 +20,7 @@ import { QueueRequests, RECORD_BUDGET } from './requests.ts';
 import { schedule } from './retention.ts';
 import { Segment } from './segments.ts';
 import { QueuePartition } from './partition.ts';
+import { limitExceeded, MAX_OPERATIONS, merged, payloadBytes } from './sizes.ts';
 import { Transactions, type Planned } from './transactions.ts';
 import {
   LIMITS,
@@ -340,40 +342,7 @@ export class QueueResource implements Resource<QueueTypes> {
   }
 }
 
-/** Operations of one write, with room for what the branch protocol and the end of a batch add. */
-const MAX_OPERATIONS = 110;
-
 const NOWHERE = { put() {}, remove() {}, removeRange() {} };
-
-/** Each lock once, exclusive where anybody wants it so. */
-function merged(wishes: readonly (readonly LockWish[])[]): readonly LockWish[] {
-  if (wishes.length === 1) return wishes[0]!;
-  const found = new Map<string, boolean>();
-  for (const { name, exclusive } of wishes.flat()) found.set(name, exclusive || found.get(name) === true);
-  return Array.from(found, ([name, exclusive]) => ({ name, exclusive }));
-}
-
-function payloadBytes(operation: QueueOperation): number {
-  switch (operation.type) {
-    case 'publish': {
-      const { encoded, orderingKey, deduplicationId } = operation.message;
-      return encoded.length + 3 * (orderingKey.length + deduplicationId.length + operation.topic.length);
-    }
-    case 'createSubscription':
-      return 3 * operation.config.filter.length + 1000;
-    case 'updateSubscription':
-      return 3 * 1024 + 1000;
-    case 'seek':
-      return operation.target.type === 'positions' ? 16 * operation.target.byPartition.size : 500;
-    default:
-      return 500;
-  }
-}
-
-function limitExceeded(count: number, limit: number, unit: string): Failure {
-  const message = `a branch at one partition of a queue has ${count} ${unit}; at most ${limit} are allowed: use smaller transactions`;
-  return { reason: 'LIMIT_EXCEEDED', message };
-}
 
 function byName(a: { readonly name: string }, b: { readonly name: string }): number {
   return a.name < b.name ? -1 : 1;

@@ -1,58 +1,12 @@
 /** Vocabulary of the queue resource. Positions number the messages of a topic within one partition. */
 
 import type { Failure } from '../failure.ts';
-import type { TokenRecord } from '../sessions/types.ts';
 import type { QueueBug } from './bugs.ts';
+import type { SnapshotConfig, SubscriptionConfig, TopicConfig } from './config.ts';
+import type { QueueRecord } from './records.ts';
 
-export type Storage = 'disk' | 'memory';
-export type DeliveryMode = 'parallel' | 'sequential' | 'priority';
-
-/** Times in milliseconds. Counts and bytes are of the whole topic. */
-export interface TopicConfig {
-  readonly name: string;
-  readonly storage: Storage;
-  readonly maxAgeMs: number;
-  readonly maxMessages: number;
-  readonly maxBytes: number;
-  readonly overflow: 'reject' | 'dropOldest';
-  /** How long messages are kept that every subscription has acknowledged; 0: not at all. */
-  readonly acknowledgedAgeMs: number;
-  readonly deduplicationWindowMs: number;
-  readonly createMs: number;
-  /** 1 at first, one more with every change. */
-  readonly version: number;
-}
-
-export interface DeadLetterPolicy {
-  readonly topic: string;
-  readonly maxDeliveryAttempts: number;
-}
-
-export interface SubscriptionConfig {
-  readonly name: string;
-  readonly topic: string;
-  readonly mode: DeliveryMode;
-  readonly ackDeadlineMs: number;
-  readonly exactlyOnce: boolean;
-  /** As written; empty: everything matches. */
-  readonly filter: string;
-  readonly minimumBackoffMs: number;
-  readonly maximumBackoffMs: number;
-  readonly deadLetter: DeadLetterPolicy | undefined;
-  readonly ageingStepMs: number;
-  readonly startFrom: 'end' | 'beginning';
-  readonly state: 'active' | 'detached';
-  readonly createMs: number;
-  readonly version: number;
-}
-
-export interface SnapshotConfig {
-  readonly name: string;
-  readonly subscription: string;
-  readonly topic: string;
-  readonly createMs: number;
-  readonly expireMs: number;
-}
+export type * from './config.ts';
+export type * from './records.ts';
 
 /** A message on its way into a topic. What it says is opaque here: it is stored and delivered as it came. */
 export interface NewMessage {
@@ -273,110 +227,6 @@ export type QueueAnswer =
   | { readonly type: 'snapshots'; readonly snapshots: readonly SnapshotConfig[]; readonly more: boolean }
   | { readonly type: 'topicStatistics'; readonly statistics: TopicStatistics | undefined }
   | { readonly type: 'subscriptionStatistics'; readonly statistics: SubscriptionStatistics | undefined };
-
-// Records
-
-/** Under `topic/<name>`. */
-export interface TopicRecord {
-  readonly type: 'topic';
-  readonly config: TopicConfig;
-  /** No message that is kept has a lower position than those that the topic had when this was written. */
-  readonly nextPosition: number;
-}
-
-/** Under `segment/<topic>/<first position>`: what must be known of the messages of one batch. */
-export interface SegmentRecord {
-  readonly type: 'segment';
-  readonly first: number;
-  readonly publishMs: number;
-  /** False: nobody was there to get them; only the positions are used up. */
-  readonly kept: boolean;
-  /** Encoded length of each. */
-  readonly sizes: readonly number[];
-  /** Absent where no message has one; else one for each message. Times are 0 where there is none. */
-  readonly keys?: readonly string[];
-  readonly priorities?: readonly number[];
-  readonly deliverAtMs?: readonly number[];
-  readonly expireAtMs?: readonly number[];
-}
-
-/** Under `message/<topic>/<first position>`: the messages themselves. */
-export interface PayloadRecord {
-  readonly type: 'payload';
-  readonly messages: readonly Uint8Array[];
-}
-
-/** Under `subscription/<name>`. */
-export interface SubscriptionRecord {
-  readonly type: 'subscription';
-  readonly config: SubscriptionConfig;
-}
-
-/** Under `snapshot/<name>`. */
-export interface SnapshotRecord {
-  readonly type: 'snapshot';
-  readonly config: SnapshotConfig;
-}
-
-/** Under `cursor/<owner>`: where a set of acknowledged positions begins. */
-export interface CursorRecord {
-  readonly type: 'cursor';
-  readonly generation: number;
-  /** Everything up to here is acknowledged. */
-  readonly floor: number;
-  /** Of exactly-once deliveries: everything up to here was delivered or is acknowledged. */
-  readonly deliveredThrough: number;
-  /** And the longest deadline that one of them has, milliseconds. */
-  readonly longestDeadlineMs: number;
-  /** Positions and delivery counts, in turn, of what was delivered more than once. */
-  readonly attempts: readonly number[];
-}
-
-/** Under `block/<owner>/<generation>/<block>`: one bit for each of the positions of a block. */
-export interface BlockRecord {
-  readonly type: 'block';
-  readonly acknowledged: Uint8Array;
-  /** Absent where delivery is not exactly once. */
-  readonly delivered?: Uint8Array;
-}
-
-/** What one batch acknowledged of one owner. */
-export interface AckGroup {
-  readonly owner: string;
-  /** Counts only while the owner has this generation. */
-  readonly generation: number;
-  /** First and last positions of ranges, in turn, ascending. */
-  readonly acknowledged: readonly number[];
-  readonly delivered: readonly number[];
-  readonly attempts: readonly number[];
-  readonly longestDeadlineMs: number;
-}
-
-/** Under `ack/<sequence>`. */
-export interface AcksRecord {
-  readonly type: 'acks';
-  readonly groups: readonly AckGroup[];
-}
-
-/** Under `dedup/<topic>/<first position>`: the deduplication ids of one batch, with their positions. */
-export interface DeduplicationRecord {
-  readonly type: 'deduplication';
-  readonly publishMs: number;
-  readonly ids: readonly string[];
-  readonly positions: readonly number[];
-}
-
-export type QueueRecord =
-  | TopicRecord
-  | SegmentRecord
-  | PayloadRecord
-  | SubscriptionRecord
-  | SnapshotRecord
-  | CursorRecord
-  | BlockRecord
-  | AcksRecord
-  | DeduplicationRecord
-  | TokenRecord<number>;
 
 export interface QueueTypes {
   readonly operation: QueueOperation;

@@ -23,7 +23,9 @@ const SCRIPTS = {
   cluster: 'deploy/local/cluster.ts',
   simulate: 'test/simulation/main.ts',
   bench: 'load/bench/main.ts',
+  load: 'load/k6/run.ts',
   certificates: 'deploy/certificates/main.ts',
+  'e2e:k8s': 'test/e2e/k8s.ts',
 };
 
 /** What else can be done once everything is installed and generated. */

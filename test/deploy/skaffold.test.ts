@@ -36,7 +36,7 @@ describe('skaffold.yaml', () => {
   });
 
   test('has profiles for development, load and production', () => {
-    expect(config.profiles.map(({ name }: { name: string }) => name)).toEqual(expect.arrayContaining(['dev', 'production']));
+    expect(config.profiles.map(({ name }: { name: string }) => name)).toEqual(expect.arrayContaining(['dev', 'load', 'production']));
   });
 
   test('copies sources to where the image has them', () => {

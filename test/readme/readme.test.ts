@@ -1,8 +1,6 @@
 /**
  * Every command of README.md is run as it stands, in order, against a fresh server, and its output is
- * held against the output that README.md shows. A line of the README must be met by a line of the
- * output; "…" stands for anything. Ids, epochs and counters differ from run to run: where the README
- * shows one in an output, the real one takes its place in the commands that follow.
+ * held against the output that README.md shows, as test/support/readme-commands.ts says.
  */
 
 import { execFile } from 'node:child_process';
@@ -13,72 +11,9 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { requireGoTools } from '../../deploy/local/go-tool.ts';
 import { ServerProcess } from '../../deploy/local/server-process.ts';
+import { meet, README, steps, substitute } from '../support/readme-commands.ts';
 
 const run = promisify(execFile);
-const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
-const README_ADDRESS = '127.0.0.1:50051';
-
-interface Step {
-  readonly command: string;
-  readonly expected: readonly string[];
-}
-
-/** The commands of the README's console blocks with the output shown after each. */
-function steps(text: string): Step[] {
-  const found: { command: string; expected: string[] }[] = [];
-  for (const [, block] of text.matchAll(/```console\n([\s\S]*?)```/g)) {
-    let continued = false;
-    for (const line of block!.split('\n')) {
-      if (continued) found.at(-1)!.command += `\n${line}`;
-      else if (line.startsWith('$ ')) found.push({ command: line.slice(2), expected: [] });
-      else if (line.trim() !== '') found.at(-1)!.expected.push(line.trim());
-      const command = found.at(-1)!.command;
-      const quotes = command.split("'").length - 1;
-      continued = line.endsWith('\\') || quotes % 2 === 1;
-    }
-  }
-  return found;
-}
-
-/** What differs from run to run, as a pattern with one group, and what that group may be. */
-const VARYING: readonly (readonly [shown: RegExp, real: string])[] = [
-  [/([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12})/, '([0-9a-f-]{36})'],
-  [/"epoch": ?"(\d+)"/, String.raw`(\d+)`],
-  [/"counter": ?"(\d+)"/, String.raw`(\d+)`],
-  [/"version": ?"(\d+)"/, String.raw`(\d+)`],
-  [/(?<="ackId": ?")([^"]+)/, '([^"]+)'],
-];
-
-const escape = (text: string): string => text.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
-
-/** Holds one shown line against the output; learns what varies. */
-function meet(shown: string, output: readonly string[], known: Map<string, string>): boolean {
-  const [varying, becomes] = VARYING.find(([pattern]) => pattern.test(shown)) ?? [];
-  const literal = varying?.exec(shown)?.[0];
-  const value = varying?.exec(shown)?.[1];
-  let pattern = escape(shown).replaceAll('…', '.*');
-  if (literal !== undefined && value !== undefined) {
-    const real = known.get(literal);
-    if (real === undefined) pattern = pattern.replace(escape(value), becomes!);
-    else pattern = pattern.replace(escape(literal), escape(real));
-  }
-  for (const line of output) {
-    const match = new RegExp(`^${pattern}$`).exec(line);
-    if (match === null) continue;
-    if (match[1] !== undefined) known.set(literal!, literal!.replace(value!, match[1]));
-    return true;
-  }
-  return false;
-}
-
-function substitute(command: string, known: ReadonlyMap<string, string>, address: string): string {
-  let result = command.replaceAll(README_ADDRESS, address);
-  for (const [literal, real] of known) {
-    const spaceless = literal.replaceAll(' ', '');
-    result = result.replaceAll(literal, real).replaceAll(spaceless, real.replaceAll(' ', ''));
-  }
-  return result;
-}
 
 /** What a command prints. Where the README shows an error, the command has to fail. */
 async function outputOf(command: string, path: string, fails: boolean): Promise<{ stdout: string; stderr: string }> {

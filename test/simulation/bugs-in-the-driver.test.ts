@@ -1,4 +1,7 @@
 import { BUGS } from './bugs.ts';
 import { expectToFind } from './find.ts';
 
-expectToFind(BUGS.filter(({ switches }) => switches.participant === undefined && switches.coordinator === undefined));
+expectToFind(
+  BUGS.filter(({ switches: { participant, coordinator, queue, counter } }) =>
+    [participant, coordinator, queue, counter].every((kernel) => kernel === undefined)),
+);

@@ -4,19 +4,29 @@
  */
 
 import type { CoordinatorBug } from '../../services/kernel/coordinator/bugs.ts';
+import type { CounterBug } from '../../services/kernel/counter/types.ts';
 import type { ParticipantBug } from '../../services/kernel/participant/bugs.ts';
+import type { QueueBug } from '../../services/kernel/queue/bugs.ts';
 import type { SeatBug } from '../../services/runtime/cluster/seat.ts';
 import type { DriverBug } from '../../services/runtime/partition/term.ts';
 
 /** What is switched on, and where. */
 export interface Switches {
   readonly coordinator?: CoordinatorBug;
+  /** Of every kind of participant. */
   readonly participant?: ParticipantBug;
+  readonly counter?: CounterBug;
+  readonly queue?: QueueBug;
   readonly coordinatorDriver?: DriverBug;
   readonly participantDriver?: DriverBug;
   readonly seat?: SeatBug;
   /** Leaves out the comparison of memory and store (P3), so that it is what clients see that gives the bug away. */
   readonly unreplayed?: true;
+}
+
+/** The set that a kernel takes. */
+export function only<Name>(bug: Name | undefined): ReadonlySet<Name> {
+  return new Set(bug === undefined ? [] : [bug]);
 }
 
 export interface Bug {
@@ -62,6 +72,13 @@ export const BUGS: readonly Bug[] = [
   bug('workspace-lost', 'an interactive transaction is prepared without the work lost in a failover', 40, { participant: 'prepare-without-workspace' }, 'interactive'),
   bug('collect-early', 'a committed record is collected before all branches have acknowledged', 200, { coordinator: 'collect-before-acknowledged', unreplayed: true }, 'late copies'),
   bug('forget-early', 'a participant forgets a commit while a late prepare can arrive', 250, { participant: 'forget-below-no-mark' }, 'careless clients'),
-  bug('waiting-left-in-pack', 'a promise goes with its pack while its branch waits', 40, { participant: 'waiting-left-in-pack', unreplayed: true }, 'full queues'),
+  bug('waiting-left-in-pack', 'a promise goes with its pack while its branch waits', 120, { participant: 'waiting-left-in-pack', unreplayed: true }, 'full queues'),
   bug('expired-executed', 'an expired id is executed again after a clock jump', 20, { coordinator: 'expired-id-executed' }, 'late copies'),
+  bug('token-forgotten', 'a token is forgotten when shards change', 60, { counter: 'token-forgotten-on-move' }, 'shards'),
+  bug('escrow-committed-only', 'escrow counts only committed adds', 20, { counter: 'escrow-counts-committed-only' }, 'escrow'),
+  bug('prepared-add-missed', 'a read of a counter misses a prepared add', 60, { counter: 'read-misses-prepared-add' }, 'escrow'),
+  bug('staged-touched', 'a deadline, limit or seek touches a staged message', 20, { queue: 'staged-message-touched' }, 'handlers'),
+  bug('double-acknowledgement', 'two handlers acknowledge one message in two transactions', 20, { queue: 'double-ack', unreplayed: true }, 'handlers'),
+  bug('publish-overtakes', 'a direct publish overtakes a prepared one of the same ordering key', 60, { queue: 'publish-overtakes' }, 'one key'),
+  bug('delayed-lost', 'the wake-up of a delayed message is lost at failover', 20, { queue: 'delayed-lost', unreplayed: true }, 'delays'),
 ];

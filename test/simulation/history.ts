@@ -1,6 +1,8 @@
 /** What clients did and were told, with true times, and what became durable. All that checkers see. */
 
-import { nameOf, type Place } from './cluster.ts';
+import { CounterHistory } from './counter/history.ts';
+import { QueueHistory, type PublishedMessage } from './queue/history.ts';
+import { nameOf, type Place } from './keys/places.ts';
 
 export type Settled = 'committed' | 'aborted';
 
@@ -23,6 +25,7 @@ export interface Content {
   readonly startMs: number;
   readonly writes: Write[];
   readonly reads: ValidatedRead[];
+  readonly publishes: PublishedMessage[];
 }
 
 /** An outcome as a client heard it; the variant where the question names the content. */
@@ -53,6 +56,8 @@ export interface Version {
 export const keyOf = (id: string, variant: number): string => `${id}#${variant}`;
 
 export class History {
+  readonly counters = new CounterHistory();
+  readonly queue = new QueueHistory();
   readonly contents = new Map<string, Content>();
   readonly told: Told[] = [];
   readonly reads: SingleRead[] = [];
@@ -81,6 +86,11 @@ export class History {
 
   settle(id: string, variant: number | undefined, outcome: Settled, atMs: number): void {
     this.told.push({ id, variant, outcome, atMs });
+  }
+
+  /** The contents that an id was used for. */
+  variantsOf(id: string): number[] {
+    return [0, 1].filter((variant) => this.contents.has(keyOf(id, variant)));
   }
 
   versionsOf(name: string): readonly Version[] {

@@ -4,6 +4,7 @@
  *   --seeds N [--start S]   runs N seeds, prints what was run and found, exits 1 on any violation
  *   --seed S                replays one run, with a trace of its events
  *   --profile NAME          only seeds with this mix of faults and work
+ *   --shape NAME            only seeds with these participants: "keys" or "all kinds"
  *   --bug NAME              with a deliberate bug switched on
  *   --list-bugs             names them
  */
@@ -12,7 +13,8 @@ import { parseArgs } from 'node:util';
 import { BUGS, type Bug } from './bugs.ts';
 import { runSeeds, type Seeds } from './pool.ts';
 import { PROFILES } from './profiles.ts';
-import { run, type Result } from './world.ts';
+import { SHAPES } from './world/cluster.ts';
+import { run, type Result } from './world/world.ts';
 
 /** Violations that are shown of one run; the first one usually explains the others. */
 const SHOWN = 3;
@@ -25,6 +27,7 @@ async function main(): Promise<number> {
       start: { type: 'string', default: '1' },
       seed: { type: 'string' },
       profile: { type: 'string' },
+      shape: { type: 'string' },
       bug: { type: 'string' },
       workers: { type: 'string' },
       'stop-at-first': { type: 'boolean', default: false },
@@ -39,6 +42,8 @@ async function main(): Promise<number> {
   if (values.profile !== undefined && !PROFILES.some(({ name }) => name === values.profile)) {
     return usage(`there is no profile "${values.profile}", but ${PROFILES.map(({ name }) => `"${name}"`).join(', ')}`);
   }
+  const shape = SHAPES.find((one) => one === values.shape);
+  if (values.shape !== undefined && shape === undefined) return usage(`there is no shape "${values.shape}", but ${SHAPES.map((one) => `"${one}"`).join(', ')}`);
   const bug = values.bug === undefined ? undefined : BUGS.find(({ name }) => name === values.bug);
   if (values.bug !== undefined && bug === undefined) return usage(`there is no bug "${values.bug}"; --list-bugs names them`);
   if (values.seed !== undefined) {
@@ -48,7 +53,7 @@ async function main(): Promise<number> {
   const [count, start] = [wholeNumber(values.seeds ?? '100'), wholeNumber(values.start)];
   if (!count || start === undefined) return usage('--seeds and --start take whole numbers, --seeds at least 1');
   const workers = values.workers === undefined ? undefined : wholeNumber(values.workers);
-  return sweep({ start, count, profile: values.profile, workers, stopAtFirst: values['stop-at-first'] }, bug, values.counts);
+  return sweep({ start, count, profile: values.profile, shape, workers, stopAtFirst: values['stop-at-first'] }, bug, values.counts);
 }
 
 async function replay(seed: number, bug: Bug | undefined): Promise<number> {

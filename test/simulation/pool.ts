@@ -4,7 +4,8 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { Switches } from './bugs.ts';
 import { profileOf } from './profiles.ts';
-import type { Result } from './world.ts';
+import type { Shape } from './world/cluster.ts';
+import type { Result } from './world/world.ts';
 
 export interface Summary {
   readonly seeds: number;
@@ -20,6 +21,8 @@ export interface Seeds {
   readonly count: number;
   /** Only seeds that have this profile. */
   readonly profile?: string;
+  /** Only seeds whose profile has these participants. */
+  readonly shape?: Shape;
   readonly switches?: Switches;
   /** Ends with the first violation. */
   readonly stopAtFirst?: boolean;
@@ -31,7 +34,7 @@ export interface Seeds {
 export async function runSeeds({ count, switches = {}, stopAtFirst = false, workers, onResult, ...which }: Seeds): Promise<Summary> {
   const counts: Record<string, number> = {};
   const failed: Result[] = [];
-  const left = seedsOf(which.start, count, which.profile);
+  const left = seedsOf(which, count);
   let [seeds, events] = [0, 0];
   const take = (result: Result): void => {
     seeds++;
@@ -57,9 +60,10 @@ export async function runSeeds({ count, switches = {}, stopAtFirst = false, work
   return { seeds, events, counts, failed };
 }
 
-function* seedsOf(start: number, count: number, profile: string | undefined): Generator<number, undefined> {
+function* seedsOf({ start, profile, shape }: Pick<Seeds, 'start' | 'profile' | 'shape'>, count: number): Generator<number, undefined> {
   for (let [seed, given] = [start, 0]; given < count; seed++) {
-    if (profile !== undefined && profileOf(seed).name !== profile) continue;
+    const found = profileOf(seed);
+    if (found.name !== (profile ?? found.name) || found.shape !== (shape ?? found.shape)) continue;
     yield seed;
     given++;
   }

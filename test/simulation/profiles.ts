@@ -3,12 +3,16 @@
  * would, and all of them together are what the seeds of one run go through.
  */
 
-import type { NetworkFaults } from './network.ts';
-import type { Random } from './random.ts';
-import type { StoreFaults } from './faulty-store.ts';
+import type { CounterKind } from '../../services/kernel/counter/types.ts';
+import type { Shape } from './world/cluster.ts';
+import type { NetworkFaults } from './world/network.ts';
+import type { Random } from './world/random.ts';
+import type { StoreFaults } from './world/faulty-store.ts';
 
 /** Names of {@link Workload}'s kinds of work. */
-export type Work = 'write' | 'cross' | 'transfer' | 'audit' | 'look' | 'local' | 'interactive' | 'force';
+export type Work =
+  | 'write' | 'cross' | 'transfer' | 'audit' | 'look' | 'local' | 'interactive' | 'force'
+  | 'sale' | 'tally' | 'reshard' | 'add' | 'count' | 'set' | 'move' | 'exchange' | 'order' | 'handle' | 'publish' | 'consume' | 'administer';
 
 /** Mean time between two faults of a kind, milliseconds; absent: never. */
 export interface Accidents {
@@ -26,8 +30,20 @@ export interface Accidents {
 
 export interface Profile {
   readonly name: string;
+  readonly shape: Shape;
   readonly clients: number;
   readonly work: Partial<Record<Work, number>>;
+  /** Kinds of counters that are used. */
+  readonly counterKinds: readonly CounterKind[];
+  /** Subscriptions that are used; absent: all. */
+  readonly subscriptions?: readonly string[];
+  /** Ordering keys of messages; '': none. */
+  readonly orderingKeys: readonly string[];
+  /** How often a message is delayed, and for how long at most, milliseconds. */
+  readonly delayed: number;
+  readonly delayMs: number;
+  /** How often a message is handled so late that its deadline may pass. */
+  readonly lateHandling: number;
   /** How many registers are used. */
   readonly registers: number;
   /** Typical pause between two pieces of work of a client, and within an interactive one, milliseconds. */
@@ -60,8 +76,14 @@ export interface Profile {
 
 const MIXED: Profile = {
   name: 'mixed',
+  shape: 'keys',
   clients: 5,
   work: { write: 3, cross: 2, transfer: 3, audit: 1, look: 4, local: 2, interactive: 2 },
+  orderingKeys: ['', 'a', 'b', 'c', 'd'],
+  delayed: 0.2,
+  delayMs: 2500,
+  lateHandling: 0.4,
+  counterKinds: ['strong', 'sharded', 'queued', 'replicated'],
   registers: 4,
   thinkMs: 60,
   patience: 1,
@@ -83,6 +105,16 @@ const MIXED: Profile = {
   drift: 0.02,
   skewMs: 200,
   durationMs: 8000,
+};
+
+const ALL_KINDS: Profile = {
+  ...MIXED,
+  name: 'all kinds',
+  shape: 'all kinds',
+  work: { sale: 2, tally: 1, reshard: 1, add: 4, count: 4, set: 1, move: 2, exchange: 1, order: 4, handle: 8, publish: 8, consume: 12, administer: 1 },
+  thinkMs: 40,
+  otherContent: 0,
+  lateCopyMs: 3000,
 };
 
 export const PROFILES: readonly Profile[] = [
@@ -195,6 +227,84 @@ export const PROFILES: readonly Profile[] = [
     store: { ...MIXED.store, delayMs: 10, slow: 0.1 },
     accidents: { membership: 2500 },
     durationMs: 5000,
+  },
+  ALL_KINDS,
+  {
+    ...ALL_KINDS,
+    name: 'counters',
+    work: { sale: 4, tally: 2, reshard: 1, add: 8, count: 8, set: 2, move: 2, exchange: 1 },
+  },
+  {
+    ...ALL_KINDS,
+    name: 'escrow',
+    clients: 8,
+    counterKinds: ['strong'],
+    work: { tally: 6, add: 6, count: 3, set: 1 },
+    thinkMs: 20,
+    accidents: { crash: 3000, pause: 4000 },
+    network: { ...MIXED.network, delayMs: 15 },
+  },
+  {
+    ...ALL_KINDS,
+    name: 'shards',
+    counterKinds: ['sharded'],
+    work: { add: 10, move: 5, reshard: 2, count: 2, tally: 1 },
+    thinkMs: 10,
+    patience: 0.2,
+    accidents: { crash: 4000 },
+    network: { ...MIXED.network, loss: 0.2, straggler: 0.05, straggleMs: 600 },
+    store: { ...MIXED.store, ambiguous: 0.005 },
+    durationMs: 6000,
+  },
+  {
+    ...ALL_KINDS,
+    name: 'queues',
+    work: { order: 4, handle: 8, publish: 8, consume: 14, administer: 1 },
+  },
+  {
+    ...ALL_KINDS,
+    name: 'handlers',
+    clients: 8,
+    subscriptions: ['handled', 'narrowed', 'replayed', 'fragile'],
+    work: { publish: 6, order: 2, handle: 12, consume: 3, administer: 1 },
+    thinkMs: 15,
+    lateHandling: 0.7,
+    delayed: 0,
+    accidents: { crash: 5000, pause: 5000 },
+    network: { ...MIXED.network, delayMs: 20 },
+  },
+  {
+    ...ALL_KINDS,
+    name: 'one key',
+    clients: 7,
+    subscriptions: ['ordered', 'collected', 'once'],
+    orderingKeys: ['a'],
+    work: { publish: 6, order: 6, consume: 8, handle: 2 },
+    thinkMs: 15,
+    delayed: 0.1,
+    accidents: { crash: 3000, isolate: 5000 },
+    network: { ...MIXED.network, delayMs: 15 },
+    store: { ...MIXED.store, delayMs: 4 },
+  },
+  {
+    ...ALL_KINDS,
+    name: 'delays',
+    subscriptions: ['ranked', 'once', 'ordered', 'even'],
+    work: { publish: 8, order: 2, consume: 10 },
+    delayed: 0.8,
+    delayMs: 5000,
+    accidents: { crash: 2500, membership: 5000 },
+  },
+  {
+    ...ALL_KINDS,
+    name: 'crowded subscriptions',
+    clients: 10,
+    subscriptions: ['ranked', 'once', 'fragile', 'buried'],
+    work: { publish: 4, order: 1, consume: 16 },
+    thinkMs: 5,
+    delayed: 0.05,
+    accidents: { crash: 5000 },
+    network: { ...MIXED.network, loss: 0.005, straggler: 0 },
   },
 ];
 

@@ -2,7 +2,7 @@
 
 import { parentPort } from 'node:worker_threads';
 import type { Switches } from './bugs.ts';
-import { run } from './world.ts';
+import { run } from './world/world.ts';
 
 export interface Task {
   readonly seed: number;

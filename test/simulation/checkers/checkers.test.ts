@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { encodeValue, History, keyOf, type Content, type Write } from '../history.ts';
-import { checkBalances } from './balances.ts';
-import { checkReads } from './linearizable.ts';
+import { checkBalances } from '../keys/balances.ts';
+import { checkReads } from '../keys/linearizable.ts';
 import { checkLockOrder } from './lock-order.ts';
 import { checkAtomicity, checkOneOutcome } from './outcomes.ts';
 import { checkSerializable } from './serializable.ts';
@@ -20,7 +20,7 @@ class Story {
   /** A client asks for it. */
   begin(id: string, startMs: number, writes: readonly (typeof A | typeof B)[], reads: Content['reads'] = [], variant = 0): this {
     const value = encodeValue(keyOf(id, variant), undefined);
-    const content = { id, variant, kind: 'execute' as const, startMs, writes: writes.map((place): Write => ({ place, value })), reads: [...reads] };
+    const content = { id, variant, kind: 'execute' as const, startMs, writes: writes.map((place): Write => ({ place, value })), reads: [...reads], publishes: [] };
     this.history.contents.set(keyOf(id, variant), content);
     return this;
   }
@@ -68,6 +68,21 @@ describe('atomicity', () => {
 
   test('sees a part', () => {
     expect(checkAtomicity(transfer().apply('t', A, 4).history)).toHaveLength(1);
+  });
+
+  test('sees a message that is not published with the rest', () => {
+    const story = new Story().begin('t', 0, [A]).apply('t', A, 4);
+    const message = {
+      topic: 'orders', partition: 0, payload: 't#0/1', orderingKey: '', priority: 0, deliverAtMs: 0, timeToLiveMs: 0,
+      deduplicated: false, writer: keyOf('t', 0), startMs: 0, endMs: Infinity, position: undefined,
+    };
+    const { history } = story;
+    history.contents.get(keyOf('t', 0))!.publishes.push(message);
+    history.queue.published.set(message.payload, message);
+    expect(checkAtomicity(history)).toHaveLength(1);
+    history.queue.stored.push({ topic: 'orders', partition: 0, position: 1, payload: message.payload, publishMs: 5, fromMs: 5, untilMs: Infinity });
+    expect(checkAtomicity(history)).toEqual([]);
+    expect(checkAtomicity(story.tell('t', 'aborted', 9).history)).toHaveLength(1);
   });
 
   test('sees a commit that was told and lost', () => {

@@ -1,0 +1,45 @@
+/** Builds the image and brings it to where the cluster's nodes find it. */
+
+import { execFileSync } from 'node:child_process';
+import { resolve } from 'node:path';
+import { run } from './kubectl.ts';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+const BUILD_BOUND_MS = 15 * 60_000;
+const docker = process.env['DOCKER'] ?? 'docker';
+
+/** @returns its name, as pods are to use it. */
+export async function buildImage(version: string): Promise<string> {
+  const revision = execFileSync('git', ['rev-parse', 'HEAD'], { cwd: ROOT, encoding: 'utf8' }).trim();
+  const metadata = { VERSION: version, REVISION: revision, CREATED: new Date().toISOString() };
+  const name = `txmesh:e2e-${Date.now().toString(36)}`;
+  const args = Object.entries(metadata).flatMap(([key, value]) => ['--build-arg', `${key}=${value}`]);
+  const options = { env: { DOCKER_BUILDKIT: '1' }, boundMs: BUILD_BOUND_MS };
+  await run(docker, ['build', '--file', `${ROOT}/deploy/image/Dockerfile`, '--tag', name, ...args, ROOT], options);
+  return name;
+}
+
+/** Megabytes of the image, unpacked. */
+export async function sizeMb(image: string): Promise<number> {
+  return Math.round(Number(await run(docker, ['image', 'inspect', '--format', '{{.Size}}', image])) / 1e6);
+}
+
+/**
+ * By the context's name: kind and minikube have commands for it; others pull from E2E_REGISTRY
+ * (localhost:5000), where it is pushed.
+ * @returns the name to use in pods
+ */
+export async function shipImage(image: string, context: string): Promise<string> {
+  if (context.startsWith('kind-')) {
+    await run('kind', ['load', 'docker-image', image, '--name', context.slice('kind-'.length)]);
+    return image;
+  }
+  if (context === 'minikube') {
+    await run('minikube', ['image', 'load', image]);
+    return image;
+  }
+  const remote = `${process.env['E2E_REGISTRY'] ?? 'localhost:5000'}/${image}`;
+  await run(docker, ['tag', image, remote]);
+  await run(docker, ['push', remote]);
+  return remote;
+}

@@ -1,0 +1,4 @@
+import { test } from 'vitest';
+import { expectToHold } from './hold.ts';
+
+test('150 further seeds of participants of all kinds hold', () => expectToHold({ shape: 'all kinds', start: 1001, count: 150 }));

@@ -66,6 +66,7 @@ export class Mover {
     const answer = await this.actor.call(COUNTER, partition, (_, origin) => ({ type: 'request', origin, request }), CALL_TIMEOUT_MS);
     if (answer.type !== 'response') return undefined;
     const { response } = answer;
-    return response.type === 'published' || response.type === 'delivered' || response.type === 'settled' ? undefined : response;
+    const ofQueue = response.type === 'published' || response.type === 'delivered' || response.type === 'settled' || response.type === 'checked';
+    return ofQueue ? undefined : response;
   }
 }

@@ -35,5 +35,5 @@ export function messageOf(message: PublishedMessage): NewMessage {
   const { orderingKey, priority, deliverAtMs, timeToLiveMs } = message;
   const wire = wireMessageOf(message);
   const { deduplicationId } = wire;
-  return { encoded: Message.encode(wire).finish(), orderingKey, priority, deliverAtMs, timeToLiveMs, deduplicationId };
+  return { encoded: Message.encode(wire).finish(), orderingKey, priority, deliverAtMs, delayMs: 0, timeToLiveMs, deduplicationId };
 }

@@ -75,7 +75,7 @@ test('every service has pods of its own, and runs nothing that is another one\'s
     const { coordinator, participants, queues, counters } = parsed.settings;
     return [[pods.owner.metadata.name, coordinator, participants, queues, counters]];
   });
-  expect(hosted.sort()).toEqual([
+  expect(hosted.toSorted(([a], [b]) => (String(a) < String(b) ? -1 : 1))).toEqual([
     ['coordinator', 'true', [], [], []],
     ['counter', 'false', [], [], ['counter']],
     ['participant', 'false', ['inventory', 'payments'], [], []],

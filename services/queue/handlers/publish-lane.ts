@@ -73,7 +73,7 @@ export class PublishLane {
       const place: Place<QueueTerm> = await places.find(service.name, partition, { forwarded: false, deadlineMs, signal });
       if (place.type === 'local') this.submit(place.term, group, settledBelow);
       else if (place.type === 'nobody') group.done(noLeader(service.name, partition));
-      else group.done(await this.forward(place.leader.address, group, settledBelow));
+      else group.done(await this.forward(place.leader.address, group, settledBelow).catch(unknownOutcome));
     }
     this.busy = false;
   }
@@ -118,6 +118,11 @@ export class PublishLane {
       throw error;
     }
   }
+}
+
+/** An answer that can't be understood: the messages may have been published. */
+function unknownOutcome(error: unknown): Failure {
+  return { reason: 'OUTCOME_UNKNOWN', message: `the partition's leader gave an answer that is not understood (${String(error)}); publish again with the same sequences` };
 }
 
 /** Of a call between replicas: what was refused is named. */

@@ -15,7 +15,8 @@ const cause = fc.record(
   {
     reason: fc.constantFrom(...(Object.keys(REASONS) as Reason[])),
     message: text,
-    metadata: fc.dictionary(fc.string({ minLength: 1, maxLength: 10 }), text, { minKeys: 1, maxKeys: 3 }),
+    // A name of ours, so never __proto__, which an object can't hold as a key.
+    metadata: fc.dictionary(fc.string({ minLength: 1, maxLength: 8 }), text, { minKeys: 1, maxKeys: 3 }),
     detail: fc.record({ typeUrl: fc.string(), value: fc.uint8Array({ maxLength: 2000 }) }),
   },
   { requiredKeys: ['reason', 'message'] },

@@ -61,6 +61,12 @@ describe('when the leaders of a queue are killed', () => {
     const victims = [...cluster!.replicas.values()].filter(({ address, running }) => running && addresses.includes(address)).slice(0, count);
     await Promise.all(victims.map((victim) => victim.kill()));
     await Promise.all(victims.map(() => cluster!.add('participant')));
+    const gone = new Set(victims.map(({ address }) => address));
+    await until('the queue is led by others', BOUND_MS, async () => {
+      const alive = [...cluster!.replicas.values()].find(({ running }) => running)!;
+      const leaders = (await leadersOf(alive.address)).get(QUEUE) ?? [];
+      return leaders.length > 0 && leaders.every((leader) => leader !== '' && !gone.has(leader));
+    });
   }
 
   test('what was delivered and not acknowledged comes again, what was acknowledged does not', async (context) => {

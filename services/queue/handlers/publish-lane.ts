@@ -99,7 +99,8 @@ export class PublishLane {
 
   private async forward(address: string, { sequences, messages }: PublishGroup, settledBelow: number): Promise<Published | Failure> {
     const { service, partition, topic, session, traceparent, deadlineMs, signal } = this.target;
-    const first = session === '' ? 0 : sequences[0]!;
+    // What is sent again keeps its place among the others, so sequences need not grow.
+    const first = session === '' ? 0 : Math.min(...sequences);
     const request: PublishRequest = {
       participant: service.name,
       topic,

@@ -44,15 +44,24 @@ export async function pull(services: QueueServices, request: PullRequest, contex
   };
   const answer: PullAnswer = { delivered: [], forwarded: [] };
   const rest = { messages: demand.maxMessages, bytes: demand.maxBytes };
+  let failure: Failure | undefined;
+  const keep = (pulled: Pulled): void => {
+    if (pulled.type === 'failed') failure = pulled.failure;
+    else take(pulled, answer, rest);
+  };
   if (all.length > 1 || waitMs === 0) {
     for (const each of all) {
       if (rest.messages <= 0 || rest.bytes <= 0) break;
-      take(await pullOne(services, service, each, { ...demand, maxMessages: rest.messages, maxBytes: rest.bytes }, context), answer, rest);
+      keep(await pullOne(services, service, each, { ...demand, maxMessages: rest.messages, maxBytes: rest.bytes }, context));
     }
   }
-  if (waitMs > 0 && rest.messages === demand.maxMessages) {
-    take(await pullFirst(services, service, all, { ...demand, waitMs }, context), answer, rest);
+  const nothing = (): boolean => rest.messages === demand.maxMessages;
+  if (waitMs > 0 && nothing()) {
+    failure = undefined;
+    keep(await pullFirst(services, service, all, { ...demand, waitMs }, context));
   }
+  // What other partitions have given is out for this call: a failure of one must not lose it.
+  if (failure !== undefined && nothing()) throw new FailureError(failure);
   return answer;
 }
 
@@ -65,10 +74,8 @@ function everyPartition({ partitions }: Service): number[] {
   return Array.from({ length: partitions }, (_, i) => (first + i) % partitions);
 }
 
-function take(pulled: Pulled, answer: PullAnswer, rest: { messages: number; bytes: number }): void {
+function take(pulled: Exclude<Pulled, { readonly type: 'failed' }>, answer: PullAnswer, rest: { messages: number; bytes: number }): void {
   switch (pulled.type) {
-    case 'failed':
-      throw new FailureError(pulled.failure);
     case 'forwarded':
       for (const message of pulled.messages) {
         answer.forwarded.push(message);

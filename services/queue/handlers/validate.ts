@@ -153,8 +153,10 @@ export const publishRequest: Rule<PublishRequest> = both(
     settledBelow: wholeNumber(0, Number.MAX_SAFE_INTEGER),
     partition: optional(wholeNumber(0, 0xffff)),
     sequenceOffsets: (offsets, path, found) => {
+      const seen = new Set<number>();
       offsets.forEach((offset, i) => {
-        if (i > 0 && offset <= offsets[i - 1]!) found.add(`${path}[${i}]`, 'must be above the one before');
+        if (seen.has(offset)) found.add(`${path}[${i}]`, 'is named twice');
+        seen.add(offset);
         wholeNumber(0, MAX_AHEAD)(offset, `${path}[${i}]`, found);
       });
     },

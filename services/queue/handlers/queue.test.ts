@@ -1,5 +1,5 @@
 import { randomUUIDv7 } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { CoordinatorServiceService as coordinator, State } from '../../gen/txmesh/coordinator/v1/coordinator.ts';
 import { AcknowledgeOperation, PublishOperation } from '../../gen/txmesh/queue/v1/operations.ts';
 import {
@@ -16,13 +16,9 @@ import { messageOf, QueueClient, subscriptionOf, textOf, topicOf } from './testi
 
 const TYPE = 'type.googleapis.com/txmesh.queue.v1.';
 
-async function until<T>(get: () => T | undefined): Promise<T> {
-  for (;;) {
-    const found = get();
-    if (found !== undefined && found !== false) return found;
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
+/** What streams bring is looked for; undefined and false: not yet. */
+const until = <T>(get: () => T): Promise<Exclude<T, undefined | false>> =>
+  vi.waitUntil(get, { timeout: 20_000, interval: 5 }) as Promise<Exclude<T, undefined | false>>;
 
 const NO_CONSUMER: StreamingPullRequest = {
   participant: '',
@@ -137,6 +133,23 @@ describe.each([
     expect(await client.pull(subscription, 1000)).toHaveLength(100);
   });
 
+  test('messages of a stream keep the order in which they are sent, whatever their sequences', async () => {
+    const { topic, subscription } = fresh();
+    await client.create(topicOf(topic), subscriptionOf(subscription, topic));
+    const keys = ['a', 'b', 'c', 'd', 'e', 'f'];
+    // What was refused is sent again behind what came later.
+    const calls = keys.flatMap((orderingKey, i) => [2, 1].map((n) => ({ sequence: 2 * i + n, message: messageOf(`${orderingKey}${n}`, { orderingKey }) })));
+    const publisher = client.publishStream();
+    const answers: PublishStreamResponse[] = [];
+    publisher.on('data', (answer: PublishStreamResponse) => answers.push(answer));
+    publisher.write({ participant: '', topic, session: randomUUIDv7(), settledBelow: 1, calls });
+    await until(() => answers.flatMap(({ published, refused }) => [...published, ...refused]).reduce((sum, { count }) => sum + count, 0) === calls.length);
+    expect(answers.flatMap(({ refused }) => refused)).toEqual([]);
+    const texts = (await client.pull(subscription)).map(textOf);
+    for (const key of keys) expect(texts.filter((text) => text.startsWith(key))).toEqual([`${key}2`, `${key}1`]);
+    publisher.end();
+  });
+
   test('streams: published in order, delivered within limits, acknowledged and confirmed', async () => {
     const { topic, subscription } = fresh();
     await client.create(topicOf(topic), subscriptionOf(subscription, topic));
@@ -165,9 +178,9 @@ describe.each([
     let sequence = 0;
     for (let acknowledged = 0; acknowledged < total; ) {
       const next = await until(() => received.slice(acknowledged, acknowledged + 5).length > 0 && received.slice(acknowledged));
-      outstanding -= (next as ReceivedMessage[]).length;
-      acknowledged += (next as ReceivedMessage[]).length;
-      consumer.write({ ...NO_CONSUMER, acknowledgeIds: (next as ReceivedMessage[]).map(({ ackId }) => ackId), sequence: ++sequence });
+      outstanding -= next.length;
+      acknowledged += next.length;
+      consumer.write({ ...NO_CONSUMER, acknowledgeIds: next.map(({ ackId }) => ackId), sequence: ++sequence });
     }
     await until(() => confirmed.includes(sequence));
     expect(most).toBeLessThanOrEqual(10);

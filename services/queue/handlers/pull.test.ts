@@ -44,7 +44,7 @@ test.each([
   // Each pull begins with another partition.
   for (let first = 0; first < 3; first++) {
     const { delivered } = await pull(queueOf([0, 2], 3), { ...REQUEST, wait }, context);
-    expect(delivered.map(({ partition }) => partition).sort()).toEqual([0, 2]);
+    expect(delivered.map(({ partition }) => partition).toSorted((a, b) => a - b)).toEqual([0, 2]);
   }
 });
 

@@ -19,6 +19,7 @@ import { deadlinePassed } from '../../runtime/router/call.ts';
 import { noLeader, type Place } from '../../runtime/router/place.ts';
 import { findFailure } from '../../runtime/router/rules.ts';
 import type { ActiveSpan } from '../../runtime/telemetry/spans.ts';
+import { Answers } from '../../runtime/transport/answers.ts';
 import type { CallContext, Duplex } from '../../runtime/transport/service.ts';
 import { durationMs } from '../../runtime/transport/time.ts';
 import type { Forwarder, ForwardedCaller } from './forward-stream.ts';
@@ -88,6 +89,7 @@ class StreamCall implements ForwardedCaller {
 export class ExecuteSession {
   private readonly parts: StreamParts;
   private readonly calls: Calls;
+  private readonly answers: Answers<ExecuteStreamResponse>;
   private readonly context: CallContext;
   private readonly forwarded: boolean;
   private readonly outstanding = new Map<number, StreamCall>();
@@ -96,7 +98,6 @@ export class ExecuteSession {
   private results: ExecuteResult[] = [];
   private bytes = 0;
   private scheduled = false;
-  private blocked = false;
   private over = false;
   private idle: (() => void) | undefined;
   private sweepTimer: Timer | undefined;
@@ -104,6 +105,7 @@ export class ExecuteSession {
   constructor(parts: StreamParts, calls: Calls, context: CallContext) {
     this.parts = parts;
     this.calls = calls;
+    this.answers = new Answers(calls);
     this.context = context;
     this.forwarded = context.forwarded;
   }
@@ -225,19 +227,9 @@ export class ExecuteSession {
 
   private flush(): void {
     if (this.results.length === 0 || this.over) return;
-    const taken = this.calls.write({ results: this.results });
+    this.answers.send({ results: this.results });
     this.results = [];
     this.bytes = 0;
-    if (!taken && !this.blocked) void this.waitForReader();
-  }
-
-  /** Takes no further call from a caller that does not read its answers. */
-  private async waitForReader(): Promise<void> {
-    this.blocked = true;
-    this.calls.pause();
-    await this.calls.drained();
-    this.blocked = false;
-    this.calls.resume();
   }
 
   private scheduleSweep(): void {

@@ -11,6 +11,7 @@ import { failureToStatus } from '../../runtime/errors/status.ts';
 import { deadlinePassed } from '../../runtime/router/call.ts';
 import { findFailure } from '../../runtime/router/rules.ts';
 import type { ActiveSpan, Spans } from '../../runtime/telemetry/spans.ts';
+import { Answers } from '../../runtime/transport/answers.ts';
 import type { CallContext, Duplex } from '../../runtime/transport/service.ts';
 import { durationMs } from '../../runtime/transport/time.ts';
 import { namedAdds, toResult } from './adds.ts';
@@ -83,6 +84,7 @@ export class AddSession {
   private readonly dispatcher: Dispatcher;
   private readonly spans: Pick<Spans, 'serve'>;
   private readonly calls: Calls;
+  private readonly answers: Answers<AddStreamResponse>;
   private readonly context: CallContext;
   /** Messages with adds under way, and their adds. */
   private readonly frames = new Map<Frame, readonly PendingAdd[]>();
@@ -90,7 +92,6 @@ export class AddSession {
   private session = '';
   private results: AddResult[] = [];
   private scheduled = false;
-  private blocked = false;
   private over = false;
   private idle: (() => void) | undefined;
   private sweepTimer: Timer | undefined;
@@ -100,6 +101,7 @@ export class AddSession {
     this.dispatcher = dispatcher;
     this.spans = spans;
     this.calls = calls;
+    this.answers = new Answers(calls);
     this.context = context;
   }
 
@@ -190,18 +192,8 @@ export class AddSession {
 
   private flush(): void {
     if (this.results.length === 0 || this.over) return;
-    const taken = this.calls.write({ session: this.session, results: this.results });
+    this.answers.send({ session: this.session, results: this.results });
     this.results = [];
-    if (!taken && !this.blocked) void this.waitForReader();
-  }
-
-  /** Takes no further add from a caller that does not read its results. */
-  private async waitForReader(): Promise<void> {
-    this.blocked = true;
-    this.calls.pause();
-    await this.calls.drained();
-    this.blocked = false;
-    this.calls.resume();
   }
 
   private scheduleSweep(): void {

@@ -8,6 +8,7 @@ import type { NewMessage } from '../../kernel/queue/types.ts';
 import { MAX_AHEAD } from '../../kernel/sessions/types.ts';
 import { FailureError } from '../../runtime/errors/failure-error.ts';
 import { orEmpty, transactionId, Violations } from '../../runtime/router/rules.ts';
+import { Answers } from '../../runtime/transport/answers.ts';
 import type { CallContext, Duplex } from '../../runtime/transport/service.ts';
 import type { Service } from '../../runtime/cluster/view.ts';
 import { encodePublishAnswer, type PublishedRun, type PublishFrame, type RefusedRun } from '../codec-frames.ts';
@@ -28,6 +29,7 @@ export class PublishSession {
   private readonly services: QueueServices;
   private readonly budget: Budget;
   private readonly calls: Calls;
+  private readonly answers: Answers<Buffer>;
   private readonly context: CallContext;
   private readonly lanes = new Map<number, PublishLane>();
   private service: Service | undefined;
@@ -38,7 +40,6 @@ export class PublishSession {
   private outstanding = 0;
   private bytes = 0;
   private paused = false;
-  private blocked = false;
   private over = false;
   private idle: (() => void) | undefined;
   private published: PublishedRun[] = [];
@@ -49,6 +50,7 @@ export class PublishSession {
     this.services = services;
     this.budget = budget;
     this.calls = calls;
+    this.answers = new Answers(calls);
     this.context = context;
   }
 
@@ -166,7 +168,7 @@ export class PublishSession {
       }
       if (this.paused && this.bytes < PAUSE_BYTES / 2) {
         this.paused = false;
-        if (!this.blocked) this.calls.resume();
+        this.calls.resume();
       }
     }
     if (this.outstanding === 0) this.idle?.();
@@ -207,17 +209,7 @@ export class PublishSession {
     if ((published.length === 0 && refused.length === 0) || this.over) return;
     this.published = [];
     this.refused = [];
-    const taken = this.calls.write(encodePublishAnswer({ published, refused }));
-    if (!taken && !this.blocked) void this.waitForReader();
-  }
-
-  /** Takes no further message from a caller that does not read its answers. */
-  private async waitForReader(): Promise<void> {
-    this.blocked = true;
-    this.calls.pause();
-    await this.calls.drained();
-    this.blocked = false;
-    if (!this.paused) this.calls.resume();
+    this.answers.send(encodePublishAnswer({ published, refused }));
   }
 }
 

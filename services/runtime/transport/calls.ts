@@ -114,6 +114,7 @@ function endStream(call: ServerStream | BidiStream, failure: Failure): void {
 class ServerDuplex implements Duplex<unknown, unknown> {
   private readonly call: BidiStream;
   private readonly context: ServerCallContext;
+  private pauses = 0;
 
   constructor(call: BidiStream, context: ServerCallContext) {
     this.call = call;
@@ -144,11 +145,11 @@ class ServerDuplex implements Duplex<unknown, unknown> {
   }
 
   pause(): void {
-    this.call.pause();
+    if (this.pauses++ === 0) this.call.pause();
   }
 
   resume(): void {
-    this.call.resume();
+    if (--this.pauses === 0) this.call.resume();
   }
 
   write(response: unknown): boolean {

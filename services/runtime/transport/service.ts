@@ -40,7 +40,7 @@ export interface Duplex<Request, Response> {
    * a FailureError when the call is cancelled or a message can't be decoded. Called once.
    */
   receive(take: (request: Request) => void): Promise<void>;
-  /** Stops taking requests, for back-pressure; those already read may still come. */
+  /** Stops taking requests, for back-pressure; those already read may still come. As many times as it is resumed. */
   pause(): void;
   resume(): void;
   /** Sends. False: wait for {@link drained} before sending much more. Ignored once the call is over. */

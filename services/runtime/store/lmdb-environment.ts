@@ -29,6 +29,8 @@ export interface LmdbEnvironment {
 const MAP_SIZE_BYTES = 2 ** 40;
 export const DATA_FILE = 'data.mdb';
 const LOCK_FILE = 'lock.mdb';
+/** Inside a data folder, while a backup is restored into it. */
+export const RESTORING_FOLDER = 'restoring';
 const BLOCK_BYTES = 512;
 const COUNT_BYTES = 8;
 /** More than lmdb's reader table takes. */
@@ -66,6 +68,11 @@ function writeOtherKey(key: string, target: Buffer, start: number): number {
   return start + 1;
 }
 
+/** Whether there is a store in the folder. */
+export function holdsStore(dataDir: string): boolean {
+  return existsSync(join(dataDir, DATA_FILE));
+}
+
 /** @throws StoreUnusable naming --data-dir. */
 export async function openLmdb(dataDir: string): Promise<LmdbEnvironment> {
   const folder = resolve(dataDir);
@@ -73,6 +80,10 @@ export async function openLmdb(dataDir: string): Promise<LmdbEnvironment> {
   try {
     const made = mkdirSync(folder, { recursive: true });
     undo.push(lockDataFolder(folder));
+    if (existsSync(join(folder, RESTORING_FOLDER)) && !holdsStore(folder))
+      throw new StoreUnusable(
+        `a restore into data folder ${folder} was cut off (setting --data-dir): run txmesh restore again, or remove ${join(folder, RESTORING_FOLDER)}`,
+      );
     checkDataFile(join(folder, DATA_FILE));
     prepareLockFile(join(folder, LOCK_FILE));
     const database: LmdbDatabase = open({
@@ -106,7 +117,7 @@ export async function openLmdb(dataDir: string): Promise<LmdbEnvironment> {
 }
 
 /** The lmdb package ends the process by a segmentation fault when it can't open a file. */
-function checkDataFile(path: string): void {
+export function checkDataFile(path: string): void {
   if (!existsSync(path)) return;
   accessSync(path, constants.R_OK | constants.W_OK);
   const descriptor = openSync(path, 'r');
@@ -146,7 +157,7 @@ function reserve(database: LmdbDatabase): [first: number, reserved: number] {
 /** The first revision that nobody has reserved. */
 export function reservedRevision(database: LmdbDatabase, transaction?: Transaction): number {
   const found = database.get(RESERVATION_KEY, transaction === undefined ? {} : { transaction });
-  if (found === undefined) return REVISIONS_PER_COUNT;
+  if (found === undefined) return 0;
   const bytes = Buffer.from(found);
   // A release that counts has opened it last: all revisions of its count may be used up.
   if (bytes.length === COUNT_BYTES) return (Number(bytes.readBigUInt64BE()) + 1) * REVISIONS_PER_COUNT;

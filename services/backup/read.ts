@@ -52,18 +52,24 @@ export class BackupFile {
     let cluster: ClusterFacts | undefined;
     let entries = 0;
     let last: string | undefined;
+    let wrong: unknown;
     for await (const frame of this.frames()) {
       if (frame.type === 'header') header = frame.header;
-      else if (frame.type === 'entries') {
-        entries += frame.entries.length;
+      if (frame.type !== 'entries' || wrong !== undefined) continue;
+      entries += frame.entries.length;
+      try {
         for (const { key, value } of frame.entries) {
           this.checkKey(key, last);
           last = key;
           if (key === CLUSTER_KEY) cluster = clusterCodec.decode(value);
           else if (key.startsWith(SERVICE_PREFIX)) serviceCodec.decode(value);
         }
+      } catch (error) {
+        // Told only when the checksum holds: else the file is damaged, and what it says means nothing.
+        wrong = error;
       }
     }
+    if (wrong !== undefined) throw wrong;
     if (header === undefined || cluster === undefined || cluster.clusterId !== header.clusterId || cluster.restoring)
       throw this.broken('it has no record of the cluster that it says to be of');
     if (cluster.hash !== HASH_NAME)

@@ -90,15 +90,15 @@ class MeshNode implements Node {
 
   async start(): Promise<void> {
     const { settings, store, clock, mount } = this;
-    const clusterId = await joinCluster(store, randomUUID(), clock.nowMs());
+    const cluster = await joinCluster(store, randomUUID(), clock.nowMs());
     const fallback = settings.defaultPartitions ?? DEFAULTS.partitions;
     const services = [];
     for (const { name, kind } of mount.wanted) services.push(await joinService(store, name, kind, settings.partitions, fallback));
-    const view = (this.joined = new ClusterView(clusterId, store, clock));
+    const view = (this.joined = new ClusterView(cluster, store, clock));
     this.undo.push(() => view.close());
     await view.refreshServices();
     const links = this.createLinks(view);
-    this.hosted = services.map((service) => mount.host(service, links, clusterId));
+    this.hosted = services.map((service) => mount.host(service, links, cluster));
     this.undo.push(mount.serve({ view, links, router: <Term extends LocalTerm<never>>() => this.router<Term>(view) }));
     await this.listen();
     await view.ready;

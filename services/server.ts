@@ -11,11 +11,17 @@ import { startTelemetry, type TelemetryHandle } from './runtime/telemetry/start.
 import { CertificateFiles } from './runtime/transport/certificate-files.ts';
 import { channelCredentials, serverCredentials } from './runtime/transport/credentials.ts';
 import { ListenError } from './runtime/transport/server.ts';
+import { COMMANDS } from './settings/commands.ts';
 import { helpText, readSettings, SettingError } from './settings/read.ts';
 import type { Settings } from './settings/table.ts';
 import { version } from './version.ts';
 
-const USAGE = `txmesh ${version}: changes that span several services happen completely or not at all\n\nUsage: txmesh [SETTING …]`;
+const USAGE = `txmesh ${version}: changes that span several services happen completely or not at all\n\nUsage: txmesh [SETTING …]           runs a server\n${commands()}`;
+
+function commands(): string {
+  const usage = Object.entries(COMMANDS).map(([name, { help }]) => `       txmesh ${`${name} [SETTING …]`.padEnd(26)} ${help}`);
+  return usage.join('\n');
+}
 /** Of services created now; on one machine more of them would only make smaller batches. */
 const DEFAULT_PARTITIONS = { embedded: 1, memory: 1, etcd: 4 } as const;
 const LONGEST_ETCD_REQUEST_MS = 5_000;

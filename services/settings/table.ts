@@ -11,7 +11,7 @@ export interface Setting<T> {
   readonly help: string;
 }
 
-const setting = <T>(flag: string, rule: Rule<T>, fallback: string | undefined, help: string): Setting<T> => ({
+export const setting = <T>(flag: string, rule: Rule<T>, fallback: string | undefined, help: string): Setting<T> => ({
   flag,
   rule,
   help,

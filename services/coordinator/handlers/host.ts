@@ -18,15 +18,17 @@ export interface CoordinatorHostOptions
   readonly service: Service;
   /** How long outcomes are kept, milliseconds. */
   readonly retentionMs: number;
+  /** What is numbered has numbers above it (invariant P10). */
+  readonly numbersAbove: number;
   observer(partition: number, describe: (command: Command) => ObservedCommand | undefined): TermObserver<Command> | undefined;
 }
 
 export function hostCoordinator(options: CoordinatorHostOptions): Hosted<CoordinatorServingTerm> {
-  const { service, retentionMs, store, clock, entropy, send, queueLimit } = options;
+  const { service, retentionMs, numbersAbove, store, clock, entropy, send, queueLimit } = options;
   return {
     service,
     createTerm(partition, tenure, onEnd) {
-      const kernel = new CoordinatorKernel({ partition, retentionMs });
+      const kernel = new CoordinatorKernel({ partition, retentionMs, numbersAbove });
       const events = new Events<TransactionEvent>((watched) => (kernel.watched = watched));
       const keyPrefix = partitionPrefix(service.name, partition);
       const observer = options.observer(partition, (command) => describeCommand(command, kernel));

@@ -33,7 +33,7 @@ export class CoordinatorState {
   readonly transactionLimit: number;
   readonly bugs: CoordinatorBugs;
   readonly outcomes: Outcomes<TransactionRecord>;
-  readonly journal = new Journal();
+  readonly journal: Journal;
   /** Every transaction that is not finished. */
   readonly underway = new Map<string, Transaction>();
   /** Those that are preparing or validating, the lowest attempt first (invariant T7). */
@@ -50,6 +50,7 @@ export class CoordinatorState {
     this.retentionMs = settings.retentionMs ?? DEFAULT_RETENTION_MS;
     this.transactionLimit = settings.transactionLimit ?? DEFAULT_TRANSACTION_LIMIT;
     this.bugs = bugs;
+    this.journal = new Journal(settings.numbersAbove ?? 0);
     this.outcomes = new Outcomes({
       prefix: TRANSACTION_PREFIX,
       latePrefix: LATE_PREFIX,

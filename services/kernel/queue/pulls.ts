@@ -224,7 +224,7 @@ export class PullRing {
       state.timers.set(group, deadlineMs);
       subscription.delivered.add(messages.length, state.nowMs);
     }
-    const incarnation = subscription.topic?.isDurable === false ? state.epoch : 0;
+    const incarnation = state.incarnationOf(subscription.topic);
     context.respond(pull.origin, { type: 'delivered', messages, incarnation, deadlineMs });
   }
 

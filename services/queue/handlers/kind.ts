@@ -31,6 +31,7 @@ export function queueKind(): ParticipantKind<QueueTypes, never> {
             partitions: options.service.partitions,
             messages: messagePort,
             sessionRetentionMs: options.retentionMs,
+            numbersAbove: options.numbersAbove,
           }),
       }),
     api: (services) => kindApi('txmesh.queue.v1.QueueService', queueDefinition(), queueHandlers(services)),

@@ -95,12 +95,13 @@ export class Replica {
   }
 
   private seat(hosted: Hosted, partition: number): Seat<SeatTerm> {
-    const { name, address, store, clock, log, bugs } = this.options;
+    const { name, address, store, clock, view, log, bugs } = this.options;
     return new Seat({
       service: hosted.service.name,
       partition,
       replica: name,
       address,
+      numbersAbove: view.numbersAbove,
       store,
       clock,
       log,

@@ -71,6 +71,8 @@ export interface HostOptions<T extends ResourceTypes = ResourceTypes>
   readonly clusterId: string;
   /** How long outcomes of local transactions, and what else a kind keeps of its past, are kept, milliseconds. */
   readonly retentionMs: number;
+  /** What is numbered has numbers above it (invariant P10). */
+  readonly numbersAbove: number;
   observer(partition: number): TermObserver<ParticipantCommand<T>> | undefined;
 }
 
@@ -88,14 +90,14 @@ export interface HostedKind<T extends ResourceTypes> {
 export function hostParticipant<T extends ResourceTypes, Event>(
   options: HostOptions<T> & HostedKind<T>,
 ): Hosted<ParticipantServingTerm<T, Event>> {
-  const { service, retentionMs, codec, misplaced, store, clock, entropy, send, queueLimit } = options;
+  const { service, retentionMs, numbersAbove, codec, misplaced, store, clock, entropy, send, queueLimit } = options;
   const participant = service.name;
   return {
     service,
     createTerm(partition, tenure, onEnd) {
       const resource = options.createResource(partition);
       const kernel = new ParticipantKernel<T>({
-        settings: { ...DEFAULT_SETTINGS, participant, partition, retentionMs },
+        settings: { ...DEFAULT_SETTINGS, participant, partition, retentionMs, numbersAbove },
         resource,
       });
       const events = new Events<Event>((watched) => (resource.watched = watched));

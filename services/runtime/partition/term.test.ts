@@ -161,7 +161,7 @@ async function setUp(options: { queueLimit?: number } = {}) {
       kernel: state.kernel,
       codec: { encode: (n: number) => Uint8Array.of(n), decode: (_key, bytes) => bytes[0]! },
       keyPrefix: 'data/tally/0000/',
-      tenure: { electionKey, epoch: elected.revision, isValid: () => state.valid },
+      tenure: { electionKey, electionRevision: elected.revision, epoch: elected.revision, isValid: () => state.valid },
       entropy: () => 0.5,
       send: (message) => state.sent.push(message),
       emit: () => undefined,

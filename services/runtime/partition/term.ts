@@ -313,7 +313,7 @@ export class Term<Command extends object, Stored, Reply, Message> {
     const deleteRanges = batch.ranges.map(({ from, to }) => ({ from: keyPrefix + from, to: keyPrefix + to }));
     const compares = bugs?.has('unfenced-write')
       ? []
-      : [{ type: 'created', key: tenure.electionKey, revision: tenure.epoch } as const];
+      : [{ type: 'created', key: tenure.electionKey, revision: tenure.electionRevision } as const];
     const startMs = clock.nowMs();
     const result = await this.retrying(() => store.write({ compares, puts, deletes, deleteRanges }));
     if (this.ended || result === undefined) return false;

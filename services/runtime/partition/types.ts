@@ -25,7 +25,9 @@ export interface RecordCodec<Stored> {
 export interface Tenure {
   /** The election key, compared in every write. */
   readonly electionKey: string;
-  /** Its create revision, the term's epoch. */
+  /** Its create revision. */
+  readonly electionRevision: number;
+  /** The term's (invariant P7). */
   readonly epoch: number;
   /** Whether the lease still surely holds. */
   isValid(): boolean;

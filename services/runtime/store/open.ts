@@ -57,7 +57,8 @@ export async function openStore(settings: StoreSettings): Promise<Store> {
   }
 }
 
-async function openEtcdStore(settings: StoreSettings): Promise<Store> {
+/** @throws StoreUnusable in one line that names the setting to change. */
+export async function openEtcdStore(settings: StoreSettings): Promise<EtcdStore> {
   const endpoints = checkEndpoints(settings.etcdEndpoints ?? []);
   const prefix = settings.etcdPrefix ?? DEFAULT_PREFIX;
   if (Buffer.byteLength(prefix) > MAX_PREFIX_BYTES || !prefix.isWellFormed()) {

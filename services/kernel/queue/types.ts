@@ -4,6 +4,7 @@ import type { Failure } from '../failure.ts';
 import type { QueueBug } from './bugs.ts';
 import type { SnapshotConfig, SubscriptionConfig, TopicConfig } from './config.ts';
 import type { QueueRecord } from './records.ts';
+import type { QueueTally } from './tally.ts';
 
 export type * from './config.ts';
 export type * from './records.ts';
@@ -260,6 +261,8 @@ export interface QueueSettings {
   /** Longest wait of a publish for an ordering key that a prepared transaction holds, milliseconds. */
   readonly keyWaitMs: number;
   readonly bugs: ReadonlySet<QueueBug>;
+  /** Absent: nobody counts. */
+  readonly tally?: QueueTally;
 }
 
 export const DEFAULT_QUEUE_SETTINGS = {

@@ -13,6 +13,7 @@ import { duplexCall, streamCall, unaryCall, type CallEnvironment, type OpenStrea
 import { FLOW_CONTROL_BYTES } from './channels.ts';
 import { tolerant } from './decode.ts';
 import { Health } from './health.ts';
+import { explainListen, ListenError } from './listen-error.ts';
 import { addReflection } from './reflection.ts';
 import type { DuplexHandler, Handlers, StreamHandler, UnaryHandler } from './service.ts';
 
@@ -44,11 +45,6 @@ export interface ServerOptions {
   readonly settings?: Partial<ServerSettings>;
   /** Absent: nobody counts. */
   readonly metrics?: Metrics | undefined;
-}
-
-/** The port can't be listened on; the message names the setting to change. */
-export class ListenError extends Error {
-  override readonly name = 'ListenError';
 }
 
 export class MeshServer {
@@ -230,14 +226,4 @@ function bind(server: grpc.Server, host: string, port: number, credentials: grpc
       else reject(new ListenError(explainListen(host, port, error.message, setting), { cause: error }));
     });
   });
-}
-
-/** @param setting the flag that chooses the port. */
-function explainListen(host: string, port: number, cause: string, setting: string): string {
-  const variable = `TXMESH_${setting.slice(2).toUpperCase().replaceAll('-', '_')}`;
-  if (cause.includes('EADDRINUSE'))
-    return `port ${port} on ${host} is in use: stop what listens there, or choose another port with ${setting} (${variable})`;
-  if (cause.includes('EACCES'))
-    return `port ${port} on ${host} may not be listened on by this user: choose one above 1023 with ${setting} (${variable})`;
-  return `can't listen on ${host}, port ${port} (${setting}, ${variable}): ${cause}`;
 }

@@ -48,11 +48,14 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
   const measured = scrape !== undefined || pushed.length > 0;
   if (!traces && !logs && !measured) return OFF;
   const { NodeSDK } = await import('@opentelemetry/sdk-node');
+  const { resourceDetectors } = await import('./resource.ts');
+  const detectors = resourceDetectors(environment);
   const { readers, endpoint, port } = measured ? await metricReaders(scrape, pushed, environment) : NO_READERS;
   const named = environment['OTEL_SERVICE_NAME'] ?? /(^|,)service\.name=/.exec(environment['OTEL_RESOURCE_ATTRIBUTES'] ?? '')?.[0];
   const sdk = new NodeSDK({
     instrumentations: [],
     metricReaders: readers,
+    resourceDetectors: detectors,
     // What is not given is made of the variables, or by default.
     ...(traces ? {} : { spanProcessors: [], contextManager: null as never }),
     ...(logs ? {} : { logRecordProcessors: [] }),

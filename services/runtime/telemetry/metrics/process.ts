@@ -24,6 +24,7 @@ export function watchProcess(metrics: Metrics): () => void {
 function watchEventLoop(metrics: Metrics): () => void {
   const delay = monitorEventLoopDelay({ resolution: DELAY_RESOLUTION_MS });
   delay.enable();
+  let measured = { mean: 0, p99: 0, max: 0 };
   let utilization = performance.eventLoopUtilization();
   const end = metrics.watch(
     ['nodejs.eventloop.delay.mean', 'nodejs.eventloop.delay.p99', 'nodejs.eventloop.delay.max', 'nodejs.eventloop.utilization'],
@@ -31,20 +32,23 @@ function watchEventLoop(metrics: Metrics): () => void {
       const now = performance.eventLoopUtilization();
       observe('nodejs.eventloop.utilization', performance.eventLoopUtilization(now, utilization).utilization);
       utilization = now;
-      // Collected twice in a moment: nothing was measured.
-      if (delay.count === 0) return;
-      // What is measured is the time between two ticks.
-      const late = (nanoseconds: number): number => Math.max(0, nanoseconds / NANOSECONDS - DELAY_RESOLUTION_MS / 1000);
-      observe('nodejs.eventloop.delay.mean', late(delay.mean));
-      observe('nodejs.eventloop.delay.p99', late(delay.percentile(99)));
-      observe('nodejs.eventloop.delay.max', late(delay.max));
+      // Collected twice in a moment: nothing was measured in between.
+      if (delay.count > 0) measured = { mean: late(delay.mean), p99: late(delay.percentile(99)), max: late(delay.max) };
       delay.reset();
+      observe('nodejs.eventloop.delay.mean', measured.mean);
+      observe('nodejs.eventloop.delay.p99', measured.p99);
+      observe('nodejs.eventloop.delay.max', measured.max);
     },
   );
   return () => {
     end();
     delay.disable();
   };
+}
+
+/** In seconds; what is measured is the time between two ticks of a timer, in nanoseconds. */
+function late(betweenTicks: number): number {
+  return Math.max(0, betweenTicks / NANOSECONDS - DELAY_RESOLUTION_MS / 1000);
 }
 
 function watchMemory(metrics: Metrics): () => void {

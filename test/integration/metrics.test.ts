@@ -191,7 +191,7 @@ test('what is not the page is not served, and the endpoint closes with the telem
   const port = telemetry.metricsPort!;
   expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(404);
   expect((await fetch(`http://127.0.0.1:${port}/metrics`, { method: 'POST' })).status).toBe(405);
-  await mesh.close();
+  mesh.close();
   await node.drain(1_000);
   // It tells of the end, too.
   const seen = await page();

@@ -47,9 +47,14 @@ class PushingReader extends PeriodicExportingMetricReader {
 
 /** @param name "otlp" or "console". @throws TelemetryError */
 export function pushingReader(name: string, environment: Environment): PeriodicExportingMetricReader {
+  return readerOf(exporterOf(name, environment), environment);
+}
+
+/** @throws TelemetryError */
+export function readerOf(exporter: PushMetricExporter, environment: Environment): PeriodicExportingMetricReader {
   const exportIntervalMillis = numberOf('OTEL_METRIC_EXPORT_INTERVAL', environment, DEFAULT_INTERVAL_MS);
   const exportTimeoutMillis = Math.min(exportIntervalMillis, numberOf('OTEL_METRIC_EXPORT_TIMEOUT', environment, DEFAULT_TIMEOUT_MS));
-  return new PushingReader({ exporter: exporterOf(name, environment), exportIntervalMillis, exportTimeoutMillis });
+  return new PushingReader({ exporter, exportIntervalMillis, exportTimeoutMillis });
 }
 
 function exporterOf(name: string, environment: Environment): PushMetricExporter {

@@ -6,6 +6,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
+import type { Failure } from './kernel/failure.ts';
 import { Mount } from './mesh/mount.ts';
 import type { Node, NodePorts, NodeSettings } from './mesh/types.ts';
 import { systemClock, type Clock, type Timer } from './runtime/clock.ts';
@@ -16,7 +17,10 @@ import { Capacity } from './runtime/router/capacity.ts';
 import { Places, type LocalTerm } from './runtime/router/place.ts';
 import { Readiness } from './runtime/router/readiness.ts';
 import { Router } from './runtime/router/router.ts';
+import { MeteredStore } from './runtime/store/metered.ts';
 import type { Store } from './runtime/store/store.ts';
+import { leadershipCounter, watchCluster } from './runtime/telemetry/metrics/cluster.ts';
+import type { Metrics } from './runtime/telemetry/metrics/metrics.ts';
 import { Spans } from './runtime/telemetry/spans.ts';
 import { Channels } from './runtime/transport/channels.ts';
 import { Links, type LinkTerm } from './runtime/transport/links/index.ts';
@@ -26,6 +30,7 @@ export type { Faults, Node, NodePorts, NodeSettings } from './mesh/types.ts';
 
 const DEFAULTS = { partitions: 4, leaseTtlMs: 5_000, drainMs: 10_000 };
 const COMPACT_EVERY_MS = 60_000;
+const STORE_FULL = { 'txmesh.reason': 'store_full' };
 
 /** @throws StoreUnusable, ListenError, and what the store throws; then nothing is left running. */
 export async function startNode(settings: NodeSettings, ports: NodePorts): Promise<Node> {
@@ -63,21 +68,23 @@ class MeshNode implements Node {
   constructor(settings: NodeSettings, ports: NodePorts) {
     this.settings = settings;
     this.ports = ports;
-    this.store = ports.store;
+    const { metrics } = ports;
+    this.store = metrics === undefined ? ports.store : new MeteredStore(ports.store, metrics);
     this.clock = ports.clock ?? systemClock;
     const { clock } = this;
     const { log, credentials } = ports;
-    this.channels = new Channels({ clock, ...(credentials && { credentials: credentials.channels }) });
+    this.channels = new Channels({ clock, metrics, ...(credentials && { credentials: credentials.channels }) });
     this.capacity = new Capacity(this.store, clock);
     this.server = new MeshServer({
       clock,
       entropy: Math.random,
       log,
+      metrics,
       ...(credentials && { credentials: credentials.server }),
       ...(settings.server && { settings: settings.server }),
     });
     const { store, server } = this;
-    this.mount = new Mount(settings, { store, clock, server, log, spans: ports.spans ?? new Spans(false, ''), faults: ports.faults });
+    this.mount = new Mount(settings, { store, clock, server, log, spans: ports.spans ?? new Spans(false, ''), metrics, faults: ports.faults });
   }
 
   get address(): string {
@@ -90,6 +97,7 @@ class MeshNode implements Node {
 
   async start(): Promise<void> {
     const { settings, store, clock, mount } = this;
+    const { metrics } = this.ports;
     const cluster = await joinCluster(store, randomUUID(), clock.nowMs());
     const fallback = settings.defaultPartitions ?? DEFAULTS.partitions;
     const services = [];
@@ -100,6 +108,7 @@ class MeshNode implements Node {
     const links = this.createLinks(view);
     this.hosted = services.map((service) => mount.host(service, links, cluster));
     this.undo.push(mount.serve({ view, links, router: <Term extends LocalTerm<never>>() => this.router<Term>(view) }));
+    const names = services.map(({ name }) => name);
     await this.listen();
     await view.ready;
     this.replica = new Replica({
@@ -111,7 +120,9 @@ class MeshNode implements Node {
       hosted: this.hosted,
       leaseTtlMs: settings.leaseTtlMs ?? DEFAULTS.leaseTtlMs,
       log: this.ports.log,
+      ...(metrics && { onLeadership: leadershipCounter(metrics, names) }),
     });
+    if (metrics !== undefined) this.undo.push(this.watchCluster(metrics, view, names));
     const readiness = (this.readiness = new Readiness(view));
     this.undo.push(view.onChange(() => mount.reportHealth(readiness)));
     await this.replica.start();
@@ -176,7 +187,23 @@ class MeshNode implements Node {
       },
       term: (service, partition) => this.replica?.term(service, partition) as Term | undefined,
     });
-    return new Router<Term>({ places, channels: this.channels, clock: this.clock, refuseWork: () => this.capacity.refusal });
+    const refused = this.ports.metrics?.counter('txmesh.admission.refused');
+    refused?.add(0, STORE_FULL);
+    const refuseWork = (): Failure | undefined => {
+      const { refusal } = this.capacity;
+      if (refusal !== undefined) refused?.add(1, STORE_FULL);
+      return refusal;
+    };
+    return new Router<Term>({ places, channels: this.channels, clock: this.clock, refuseWork });
+  }
+
+  private watchCluster(metrics: Metrics, view: ClusterView, hosted: readonly string[]): () => void {
+    return watchCluster(metrics, hosted, {
+      services: () => view.services.values(),
+      isLedHere: (service, partition) => this.replica?.term(service, partition) !== undefined,
+      isLed: (service, partition) => view.leader(service, partition) !== undefined,
+      usage: () => this.capacity.usage,
+    });
   }
 
   private async listen(): Promise<void> {

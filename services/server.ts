@@ -8,9 +8,10 @@ import type { Store } from './runtime/store/store.ts';
 import { createLog, type Log } from './runtime/telemetry/log.ts';
 import { Spans } from './runtime/telemetry/spans.ts';
 import { startTelemetry, type TelemetryHandle } from './runtime/telemetry/start.ts';
+import { TelemetryError } from './runtime/telemetry/telemetry-error.ts';
 import { CertificateFiles } from './runtime/transport/certificate-files.ts';
 import { channelCredentials, serverCredentials } from './runtime/transport/credentials.ts';
-import { ListenError } from './runtime/transport/server.ts';
+import { ListenError } from './runtime/transport/listen-error.ts';
 import { COMMANDS } from './settings/commands.ts';
 import { helpText, readSettings, SettingError } from './settings/read.ts';
 import type { Settings } from './settings/table.ts';
@@ -25,6 +26,8 @@ function commands(): string {
 /** Of services created now; on one machine more of them would only make smaller batches. */
 const DEFAULT_PARTITIONS = { embedded: 1, memory: 1, etcd: 4 } as const;
 const LONGEST_ETCD_REQUEST_MS = 5_000;
+/** What telemetry may take to send what is left. */
+const LAST_EXPORT_MS = 5_000;
 
 export interface ServerPorts {
   /** Sees and may wrap the store, for measurements. */
@@ -56,8 +59,17 @@ export async function runServer(
   }
   const stop = Promise.withResolvers<string>();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.resolve(signal));
-  const log = createLog(settings.logLevel, { 'service.name': 'txmesh', pid: process.pid });
-  const telemetry = await startTelemetry('txmesh', environment);
+  let telemetry: TelemetryHandle;
+  try {
+    const { host, metricsHost = host, metricsPort } = settings;
+    const scrape = metricsPort === 0 ? undefined : { host: metricsHost, port: metricsPort };
+    telemetry = await startTelemetry({ serviceName: 'txmesh', version, environment, scrape, host: metricsHost });
+  } catch (error) {
+    if (!(error instanceof ListenError || error instanceof TelemetryError)) throw error;
+    console.error(`txmesh: ${error.message}`);
+    return error instanceof TelemetryError ? 2 : 1;
+  }
+  const log = createLog(settings.logLevel, { 'service.name': 'txmesh', pid: process.pid }, { logger: telemetry.logger });
   try {
     return await serve(settings, log, telemetry, ports, stop.promise);
   } catch (error) {
@@ -65,7 +77,7 @@ export async function runServer(
     console.error(`txmesh: ${error.message}`);
     return 1;
   } finally {
-    await telemetry.shutdown().catch((error: unknown) => log.warn('traces were lost', { error: String(error) }));
+    await bounded(telemetry.shutdown()).catch((error: unknown) => log.warn('traces, metrics or logs were lost', { error: String(error) }));
   }
 }
 
@@ -116,6 +128,7 @@ async function serve(
       store,
       log: logged,
       spans: new Spans(telemetry.enabled, version, (message, fields) => log.debug(message, fields)),
+      metrics: telemetry.metrics,
       ...(credentials && { credentials }),
       ...(ports.faults === undefined ? {} : { faults: ports.faults }),
     },
@@ -128,6 +141,13 @@ async function serve(
   await node.drain(settings.drain);
   log.info('stopped');
   return 0;
+}
+
+/** A receiver that does not answer must not keep the process. @throws Error when it takes too long */
+function bounded(sending: Promise<void>): Promise<void> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const timer = systemClock.setTimer(LAST_EXPORT_MS, () => reject(new Error(`no answer within ${LAST_EXPORT_MS} ms`)));
+  return Promise.race([sending, promise]).finally(() => timer.cancel());
 }
 
 /** With an authority given, both ends of every connection show a certificate that comes from it. */

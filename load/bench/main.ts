@@ -7,6 +7,7 @@
  *   --seconds N                       measured time of each row (default 8)
  *   --soak N                          N transactions with a short retention, memory and store size over time
  *   --pairs N                         N pairs of rows without and with traces, in turns, and the medians of their ratios
+ *   --with metrics                    such pairs without and with metrics instead
  *   --profile FOLDER                  CPU profiles of the servers go there
  */
 
@@ -25,7 +26,7 @@ import { QUEUES } from './queue/rows.ts';
 import { header, line, remarks, type Row } from './rows.ts';
 import { etcdPath, RETENTION } from './servers.ts';
 import { comparePairs } from './transactions/pairs.ts';
-import { PLAIN, TRANSACTIONS, WITH_TRACES } from './transactions/rows.ts';
+import { PLAIN, TRANSACTIONS, WITH_METRICS, WITH_TRACES } from './transactions/rows.ts';
 import { soak } from './transactions/soak.ts';
 import { nameOf, type Conditions, type Workload } from './workload.ts';
 
@@ -36,6 +37,7 @@ const { values: options } = parseArgs({
     seconds: { type: 'string', default: '8' },
     soak: { type: 'string' },
     pairs: { type: 'string' },
+    with: { type: 'string', default: 'traces' },
     profile: { type: 'string' },
   },
 });
@@ -89,7 +91,11 @@ const EXPLANATIONS = [
 
 async function main(): Promise<void> {
   if (options.soak !== undefined) return soak(Number(options.soak));
-  if (options.pairs !== undefined) return comparePairs(Number(options.pairs), () => PLAIN.measure(CONDITIONS), () => WITH_TRACES.measure(CONDITIONS));
+  if (options.pairs !== undefined) {
+    const second = new Map([['traces', WITH_TRACES], ['metrics', WITH_METRICS]]).get(options.with);
+    if (second === undefined) throw new Error(`--with ${options.with} must be traces or metrics`);
+    return comparePairs(options.with, Number(options.pairs), () => PLAIN.measure(CONDITIONS), () => second.measure(CONDITIONS));
+  }
   const wanted = WORKLOADS.filter((each) => options.only === undefined || `${nameOf(each)}/`.startsWith(`${options.only}/`));
   if (wanted.length === 0) throw new Error(`--only ${options.only} names no row; rows are WORKLOAD/STORE/IN_FLIGHT: ${WORKLOADS.map(nameOf).join(', ')}`);
   if (options.json !== undefined) statSync(join(options.json, '..'));

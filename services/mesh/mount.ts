@@ -25,6 +25,7 @@ import type { Router } from '../runtime/router/router.ts';
 import { traced } from '../runtime/router/traced.ts';
 import type { Store } from '../runtime/store/store.ts';
 import { spanObserver } from '../runtime/telemetry/observer.ts';
+import type { Metrics } from '../runtime/telemetry/metrics/metrics.ts';
 import type { Spans } from '../runtime/telemetry/spans.ts';
 import { participantService, type Links } from '../runtime/transport/links/index.ts';
 import type { MeshServer } from '../runtime/transport/server.ts';
@@ -35,6 +36,7 @@ export interface MountPorts {
   readonly store: Store;
   readonly clock: Clock;
   readonly spans: Spans;
+  readonly metrics: Metrics | undefined;
   readonly server: MeshServer;
   log(message: string, fields: Record<string, unknown>): void;
   readonly faults?: Faults | undefined;
@@ -84,10 +86,10 @@ export class Mount {
   }
 
   host(service: Service, links: Links, cluster: ClusterIdentity): Hosted {
-    const { store, clock, spans } = this.ports;
+    const { store, clock, spans, metrics } = this.ports;
     const { queueLimit, retentionMs = DEFAULT_RETENTION_MS } = this.settings;
     const { numbersAbove } = cluster;
-    const common = { service, store, clock, entropy: Math.random, retentionMs, numbersAbove, ...(queueLimit !== undefined && { queueLimit }) };
+    const common = { service, store, clock, entropy: Math.random, retentionMs, numbersAbove, metrics, ...(queueLimit !== undefined && { queueLimit }) };
     const [engine = ''] = store.description.split(' ');
     if (service.name === COORDINATOR)
       return hostCoordinator({
@@ -115,7 +117,7 @@ export class Mount {
    * @returns what ends the calls that the handlers keep open.
    */
   serve({ view, links, router }: Joined): () => void {
-    const { clock, store, server, spans, log } = this.ports;
+    const { clock, store, server, spans, metrics, log } = this.ports;
     const add = (definition: object, handlers: object): void => server.add(definition, traced(definition, handlers, spans));
     const common = { view, clock, store, newId: (): string => randomUUIDv7() };
     const coordinator = coordinatorApi({
@@ -127,7 +129,7 @@ export class Mount {
     });
     add(CoordinatorServiceService, coordinator.handlers);
     const closers = [() => coordinator.close()];
-    const participant = { ...common, router: router<ParticipantTerm>(), transactions: transactionsOf(coordinator.handlers), spans, log };
+    const participant = { ...common, router: router<ParticipantTerm>(), transactions: transactionsOf(coordinator.handlers), spans, metrics, log };
     for (const { kind } of this.mounted) {
       const api = kind.api({ ...participant, kind, codec: kind.codec });
       for (const { definition, handlers, serviceName } of [api, ...(api.internal ?? [])]) {

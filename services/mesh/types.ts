@@ -5,6 +5,7 @@ import type { Message as CoordinatorMessage } from '../kernel/coordinator/types.
 import type { Clock } from '../runtime/clock.ts';
 import type { ClusterView } from '../runtime/cluster/view.ts';
 import type { Store } from '../runtime/store/store.ts';
+import type { Metrics } from '../runtime/telemetry/metrics/metrics.ts';
 import type { Spans } from '../runtime/telemetry/spans.ts';
 import type { ServerSettings } from '../runtime/transport/server.ts';
 
@@ -54,6 +55,8 @@ export interface NodePorts {
   log(message: string, fields: Record<string, unknown>): void;
   /** Default: nothing is traced. */
   readonly spans?: Spans;
+  /** Of this node alone. Default: nobody counts, and nothing is done for it. */
+  readonly metrics?: Metrics | undefined;
   /** Default: without TLS. */
   readonly credentials?: { readonly server: grpc.ServerCredentials; readonly channels: grpc.ChannelCredentials };
   readonly faults?: Faults;

@@ -99,6 +99,10 @@ function check(settings: Settings): Settings {
   checkPairs([...ETCD_PAIRS, ['tlsCert', 'tlsKey']], settings);
   if (settings.tlsCa !== undefined && settings.tlsCert === undefined) throw new SettingError('--tls-ca needs --tls-cert and --tls-key');
   if (settings.healthPort === settings.port) throw new SettingError('--health-port and --port are the same; health is told on --port in any case');
+  if (settings.metricsPort !== 0) {
+    for (const [flag, port] of [['port', settings.port], ['health-port', settings.healthPort]] as const)
+      if (settings.metricsPort === port) throw new SettingError(`--metrics-port and --${flag} are the same; metrics need a port of their own`);
+  }
   const names = [...settings.participants, ...settings.queues, ...settings.counters];
   if (settings.coordinator === 'false' && names.length === 0)
     throw new SettingError('--coordinator false with no --participants, --queues and --counters leaves nothing to run');

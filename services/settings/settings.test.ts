@@ -34,6 +34,8 @@ describe('settings', () => {
     [['--port'], {}, '--port needs a value'],
     [['--etcd-user', 'root'], {}, '--etcd-user and --etcd-password go together; one of them is missing'],
     [['--health-port', '50051'], {}, '--health-port and --port are the same; health is told on --port in any case'],
+    [['--metrics-port', '50051'], {}, '--metrics-port and --port are the same; metrics need a port of their own'],
+    [['--health-port', '9464'], { TXMESH_METRICS_PORT: '9464' }, '--metrics-port and --health-port are the same; metrics need a port of their own'],
     [['--coordinator', 'false', '--participants', '', '--queues', '', '--counters', ''], {}, '--coordinator false with no --participants, --queues and --counters leaves nothing to run'],
     [['--counters', 'counter,inventory'], {}, '--participants, --queues and --counters name one twice'],
   ])('says which setting is wrong and what it must be: %j %j', (args, environment, message) => {

@@ -24,6 +24,8 @@ export const SETTINGS = {
   host: setting('host', text(), '127.0.0.1', 'address to listen on'),
   port: setting('port', wholeNumber(0, 65535), '50051', 'port to listen on; 0 takes a free one'),
   healthPort: setting('health-port', wholeNumber(1, 65535), undefined, 'port that tells health alone, in plain text, for probes that speak no TLS; default: none of its own'),
+  metricsPort: setting('metrics-port', wholeNumber(0, 65535), '0', 'port of the page /metrics for Prometheus; 0: none, unless OTEL_METRICS_EXPORTER asks for it'),
+  metricsHost: setting('metrics-host', text(), undefined, 'address for the metrics port to listen on; default: as --host'),
   advertise: setting('advertise', text(), undefined, 'host:port under which others reach this server; default: where it listens'),
   store: setting('store', oneOf('embedded', 'etcd', 'memory'), 'embedded', 'where records are kept: embedded (one machine, durable), etcd (clusters), memory (lost at exit)'),
   dataDir: setting('data-dir', text(), '.txmesh', 'folder of the embedded store; remove it to start from nothing'),
@@ -60,5 +62,5 @@ export type SettingName = keyof typeof SETTINGS;
 export type Settings = { readonly [K in SettingName]: (typeof SETTINGS)[K] extends Setting<infer T> ? Value<K, T> : never };
 
 /** Settings without a default may be undefined. */
-type Optional = 'healthPort' | 'advertise' | 'etcdUser' | 'etcdPassword' | 'etcdCa' | 'etcdCert' | 'etcdKey' | 'partitions' | 'tlsCert' | 'tlsKey' | 'tlsCa';
+type Optional = 'healthPort' | 'metricsHost' | 'advertise' | 'etcdUser' | 'etcdPassword' | 'etcdCa' | 'etcdCert' | 'etcdKey' | 'partitions' | 'tlsCert' | 'tlsKey' | 'tlsCa';
 type Value<K, T> = K extends Optional ? T | undefined : T;

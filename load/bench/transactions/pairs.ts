@@ -5,8 +5,8 @@
 
 import { header, line, type Row } from '../rows.ts';
 
-/** @param pairs how many; the order within them alternates, so that a machine that drifts favours neither */
-export async function comparePairs(pairs: number, measureFirst: () => Promise<Row>, measureSecond: () => Promise<Row>): Promise<void> {
+/** @param what the second has and the first has not; @param pairs how many; the order within them alternates, so that a machine that drifts favours neither */
+export async function comparePairs(what: string, pairs: number, measureFirst: () => Promise<Row>, measureSecond: () => Promise<Row>): Promise<void> {
   console.log(header());
   const shown = async (measure: () => Promise<Row>): Promise<Row> => {
     const row = await measure();
@@ -23,7 +23,7 @@ export async function comparePairs(pairs: number, measureFirst: () => Promise<Ro
     speed.push(second.perSecond / first.perSecond);
     cpu.push(second.cpuMsPerTransaction / first.cpuMsPerTransaction);
   }
-  console.log(`\nwith traces against without, median of ${pairs} pairs: ${percent(median(speed))} per second, ${percent(median(cpu))} CPU per transaction`);
+  console.log(`\nwith ${what} against without, median of ${pairs} pairs: ${percent(median(speed))} per second, ${percent(median(cpu))} CPU per transaction`);
 }
 
 function median(values: readonly number[]): number {

@@ -16,6 +16,15 @@ const TRACED = {
   OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9',
   OTEL_TRACES_SAMPLER: 'parentbased_traceidratio',
   OTEL_TRACES_SAMPLER_ARG: '0.01',
+  OTEL_METRICS_EXPORTER: 'none',
+  OTEL_LOGS_EXPORTER: 'none',
+};
+
+/** Collected every second, exported to nobody: the cost of the metrics themselves. */
+const MEASURED = {
+  OTEL_METRICS_EXPORTER: 'otlp',
+  OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: 'http://127.0.0.1:9/v1/metrics',
+  OTEL_METRIC_EXPORT_INTERVAL: '1000',
 };
 
 function transactions(workload: string, store: StoreName, inFlight: number, environment: Readonly<Record<string, string>> = {}): Workload {
@@ -34,8 +43,10 @@ function transactions(workload: string, store: StoreName, inFlight: number, envi
 
 export const PLAIN = transactions('transaction', 'embedded', 64);
 export const WITH_TRACES = transactions('transaction-traced', 'embedded', 64, TRACED);
+export const WITH_METRICS = transactions('transaction-measured', 'embedded', 64, MEASURED);
 
 export const TRANSACTIONS: readonly Workload[] = [
   ...(['embedded', 'etcd'] as const).flatMap((store) => IN_FLIGHT.map((inFlight) => transactions('transaction', store, inFlight))),
   WITH_TRACES,
+  WITH_METRICS,
 ];

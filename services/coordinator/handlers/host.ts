@@ -9,7 +9,9 @@ import type { Requester, TermObserver, TermOptions } from '../../runtime/partiti
 import { Events } from '../../runtime/router/events.ts';
 import { ServingTerm } from '../../runtime/router/serving-term.ts';
 import type { ObservedCommand } from '../../runtime/telemetry/observer.ts';
+import type { Metrics } from '../../runtime/telemetry/metrics/metrics.ts';
 import { coordinatorCodec } from '../codec.ts';
+import { CoordinatorMeter } from './meter.ts';
 
 export type CoordinatorServingTerm = ServingTerm<Command, Stored, Reply, Message, TransactionEvent>;
 
@@ -20,20 +22,40 @@ export interface CoordinatorHostOptions
   readonly retentionMs: number;
   /** What is numbered has numbers above it (invariant P10). */
   readonly numbersAbove: number;
+  /** Absent: nobody counts. */
+  readonly metrics?: Metrics | undefined;
   observer(partition: number, describe: (command: Command) => ObservedCommand | undefined): TermObserver<Command> | undefined;
 }
 
 export function hostCoordinator(options: CoordinatorHostOptions): Hosted<CoordinatorServingTerm> {
-  const { service, retentionMs, numbersAbove, store, clock, entropy, send, queueLimit } = options;
+  const { service, retentionMs, numbersAbove, store, clock, entropy, send, queueLimit, metrics } = options;
+  const meter = metrics && new CoordinatorMeter(metrics, service.name, clock);
   return {
     service,
     createTerm(partition, tenure, onEnd) {
-      const kernel = new CoordinatorKernel({ partition, retentionMs, numbersAbove });
+      const counted = meter?.term();
+      const kernel = new CoordinatorKernel({ partition, retentionMs, numbersAbove, tally: counted?.tally });
+      counted?.watch(kernel);
       const events = new Events<TransactionEvent>((watched) => (kernel.watched = watched));
       const keyPrefix = partitionPrefix(service.name, partition);
       const observer = options.observer(partition, (command) => describeCommand(command, kernel));
       return new ServingTerm(
-        { service: service.name, partition, store, clock, kernel, codec: coordinatorCodec, keyPrefix, tenure, entropy, send, onEnd, queueLimit, observer },
+        {
+          service: service.name,
+          partition,
+          store,
+          clock,
+          kernel,
+          codec: coordinatorCodec,
+          keyPrefix,
+          tenure,
+          entropy,
+          send,
+          onEnd,
+          queueLimit,
+          observer,
+          meter: counted?.counts,
+        },
         events,
       );
     },

@@ -7,6 +7,7 @@ import { kindApi, type ParticipantKind } from '../../runtime/participant/kind.ts
 import { decodeOperations, fingerprintOf, misplacedOperation, READ_ONLY_TYPES } from '../codec-operations.ts';
 import { counterCodec } from '../codec.ts';
 import { counterApi, CounterPartitionServiceService, CounterServiceService } from './handlers.ts';
+import { CounterMeter } from './meter.ts';
 
 export interface CounterOptions {
   /** host:port of other clusters whose replicated counters are told of ours. */
@@ -31,14 +32,26 @@ export function counterKind({ peers }: CounterOptions): ParticipantKind<CounterT
     fingerprintOf,
     misplaced: misplacedOperation,
     host: (options) => {
-      const { service, retentionMs } = options;
+      const { service, retentionMs, metrics, clock } = options;
       const clusterId = originOf(options);
+      const meter = metrics && new CounterMeter(metrics, service.name, clock);
       return hostParticipant<CounterTypes, CounterEvent>({
         ...options,
         codec: counterCodec,
         misplaced: misplacedOperation,
-        createResource: (partition) =>
-          new CounterResource({ ...DEFAULT_COUNTER_SETTINGS, participant: service.name, partition, partitions: service.partitions, clusterId, retentionMs }),
+        createResource: (partition, counts) => {
+          const resource = new CounterResource({
+            ...DEFAULT_COUNTER_SETTINGS,
+            participant: service.name,
+            partition,
+            partitions: service.partitions,
+            clusterId,
+            retentionMs,
+            ...(meter && counts && { tally: meter.tally(counts) }),
+          });
+          if (counts !== undefined) meter?.watch(counts, resource);
+          return resource;
+        },
       });
     },
     api: (services) => {

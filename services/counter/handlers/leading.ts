@@ -1,8 +1,10 @@
 /** Follows which partitions are led here, and has each do what it does of itself. */
 
-import type { Timer } from '../../runtime/clock.ts';
+import type { Clock, Timer } from '../../runtime/clock.ts';
 import type { Service } from '../../runtime/cluster/view.ts';
 import { FailureError } from '../../runtime/errors/failure-error.ts';
+import type { Metrics } from '../../runtime/telemetry/metrics/metrics.ts';
+import { ageOf, earlier } from '../../runtime/telemetry/metrics/term-counts.ts';
 import { Background, type Led } from './background.ts';
 import { SlotMover } from './mover.ts';
 import type { PartitionPort } from './partition-port.ts';
@@ -22,20 +24,24 @@ export interface LeadingOptions {
 
 export class Leading {
   private readonly options: LeadingOptions;
-  private readonly led = new Map<CounterTerm, Background>();
+  private readonly led = new Map<CounterTerm, { readonly background: Background; readonly service: Service; readonly tellers: readonly Teller[] }>();
   private readonly unsubscribe: () => void;
+  private readonly unwatch: (() => void) | undefined;
   private timer: Timer | undefined;
 
   constructor(options: LeadingOptions) {
     this.options = options;
     this.unsubscribe = options.services.view.onChange(() => this.look());
     this.schedule();
+    const { metrics, clock } = options.services;
+    this.unwatch = metrics && this.watchNews(metrics, clock);
   }
 
   close(): void {
     this.timer?.cancel();
     this.unsubscribe();
-    for (const background of this.led.values()) background.close();
+    this.unwatch?.();
+    for (const { background } of this.led.values()) background.close();
     this.led.clear();
   }
 
@@ -57,15 +63,26 @@ export class Leading {
     }
   }
 
+  /** Since when something of a service's replicated counters is not told, by its name. @returns what ends it */
+  private watchNews(metrics: Metrics, clock: Clock): () => void {
+    return metrics.watch(['txmesh.counter.freshness'], (observe) => {
+      const oldest = new Map<string, number | undefined>();
+      for (const { service, tellers } of this.led.values())
+        for (const { behindSinceMs } of tellers) oldest.set(service.name, earlier(oldest.get(service.name), behindSinceMs));
+      for (const [name, oldestMs] of oldest)
+        observe('txmesh.counter.freshness', ageOf(oldestMs, clock.nowMs()), { 'txmesh.participant': name, 'txmesh.kind': 'replicated' });
+    });
+  }
+
   /** Until the term ends. */
   private async lead(service: Service, partition: number, term: CounterTerm): Promise<void> {
     const { services, port, peers, log } = this.options;
     const led: Led = { services, port, service, partition, term };
     const background = new Background(led, log);
-    this.led.set(term, background);
     const others = Array.from({ length: service.partitions }, (_, other) => other).filter((other) => other !== partition);
     const mover = new SlotMover(led);
     const tellers = [...others, ...peers].map((listener) => new Teller(led, listener));
+    this.led.set(term, { background, service, tellers });
     const running = background.run([mover, ...tellers]);
     const subscription = term.events.subscribe();
     try {

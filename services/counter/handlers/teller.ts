@@ -33,10 +33,14 @@ export class Teller implements Task {
   private readonly listener: Listener;
   /** Names of counters; undefined: all. */
   private news: Set<string> | undefined = undefined;
+  /** Since when there are news, and since when there were those that are being told; wall time. */
+  private dueSinceMs: number | undefined;
+  private tellingSinceMs: number | undefined;
 
   constructor(led: Led, listener: Listener) {
     this.led = led;
     this.listener = listener;
+    this.dueSinceMs = led.services.clock.nowMs();
     this.name = `telling ${typeof listener === 'number' ? `partition ${listener}` : listener} of replicated counters`;
   }
 
@@ -44,7 +48,13 @@ export class Teller implements Task {
     return this.news?.size !== 0;
   }
 
+  /** Since when something is not told; undefined: everything is. */
+  get behindSinceMs(): number | undefined {
+    return this.tellingSinceMs ?? this.dueSinceMs;
+  }
+
   hear(names: readonly string[]): void {
+    this.dueSinceMs ??= this.led.services.clock.nowMs();
     if (this.news === undefined) return;
     for (const name of names) this.news.add(name);
     if (this.news.size > MOST_NEWS) this.news = undefined;
@@ -54,12 +64,17 @@ export class Teller implements Task {
     await delay(this.led.services.clock, COLLECT_MS);
     const { news } = this;
     this.news = new Set();
+    this.tellingSinceMs = this.dueSinceMs;
+    this.dueSinceMs = undefined;
     try {
       if (news === undefined) for await (const names of this.stored()) await this.tell(names, context);
       else await this.tell([...news], context);
     } catch (error) {
       this.news = undefined;
+      this.dueSinceMs = this.tellingSinceMs ?? this.dueSinceMs;
       throw error;
+    } finally {
+      this.tellingSinceMs = undefined;
     }
   }
 

@@ -14,6 +14,8 @@ import type { TransactionRecord, TransactionView } from './types.ts';
 export function decideCommit(state: CoordinatorState, transaction: Transaction, input: StepInput, out: Out): void {
   const { id } = transaction;
   const record = recordOutcome(transaction, 'commit', input.nowMs);
+  state.tally?.committed();
+  countPrepare(state, transaction, input);
   state.outcomes.record(id, record, out);
   const batch = state.journal.decide(id, 'commit', transaction.attempt, input.nowMs);
   state.preparing.delete(transaction);
@@ -52,6 +54,8 @@ export function decideAbort(
 ): TransactionRecord {
   const { id } = transaction;
   const record = recordOutcome(transaction, 'abort', input.nowMs, cause);
+  state.tally?.aborted(cause.reason);
+  countPrepare(state, transaction, input);
   if (!state.bugs.has('abort-not-durable')) {
     state.outcomes.record(id, record, out);
     state.journal.decide(id, 'abort', transaction.attempt, input.nowMs);
@@ -80,6 +84,7 @@ export function recordAbort(
   input: StepInput,
   out: Out,
 ): void {
+  state.tally?.aborted(record.cause?.reason ?? 'ABORTED_BY_REQUEST');
   if (!state.bugs.has('abort-not-durable')) {
     state.outcomes.record(id, record, out);
     state.outcomes.finish(id, input.nowMs, out);
@@ -96,6 +101,10 @@ export function finish(state: CoordinatorState, transaction: Transaction, input:
   state.journal.finish(transaction, out);
   if (transaction.record === undefined && state.bugs.has('abort-not-durable')) return;
   state.outcomes.finish(transaction.id, input.nowMs, out);
+}
+
+function countPrepare({ tally }: CoordinatorState, { prepareMs }: Transaction, { nowMs }: StepInput): void {
+  if (prepareMs !== undefined) tally?.prepared(Math.max(0, nowMs - prepareMs));
 }
 
 function answer(transaction: Transaction, view: TransactionView, out: Out): void {

@@ -16,6 +16,7 @@ import { MODES } from './modes.ts';
 import { Recovery } from './recovery.ts';
 import { abort, begin, commit, execute, expire, get, listActive, retry, wrongAttempt } from './requests.ts';
 import { CoordinatorState, type Out, replyFailure, send, TRANSACTION_PREFIX } from './state.ts';
+import type { CoordinatorSurvey } from './tally.ts';
 import { findBranch, isOutstanding, sameAttempt } from './transaction.ts';
 import type { Command, CoordinatorSettings, Message, Reply, Stored, TransactionRecord } from './types.ts';
 
@@ -60,6 +61,19 @@ export class CoordinatorKernel implements Kernel<Command, Stored, Reply, Message
   /** Unfinished transactions. */
   get size(): number {
     return this.state.underway.size;
+  }
+
+  /** Looks at every unfinished transaction, at most as many as the settings allow. */
+  survey(): CoordinatorSurvey {
+    const { underway, preparing } = this.state;
+    let committing = 0;
+    let oldestDecideMs: number | undefined;
+    for (const { phase, record } of underway.values()) {
+      if (phase !== 'committing' || record === undefined) continue;
+      committing++;
+      if (oldestDecideMs === undefined || record.decideMs < oldestDecideMs) oldestDecideMs = record.decideMs;
+    }
+    return { active: underway.size - preparing.size - committing, preparing: preparing.size, committing, oldestDecideMs };
   }
 
   /** The W3C traceparent that an unfinished transaction was started with. */
@@ -230,6 +244,7 @@ export class CoordinatorKernel implements Kernel<Command, Stored, Reply, Message
     this.state.timers.shift(-byMs);
     for (const transaction of this.state.underway.values()) {
       transaction.deadlineMs -= byMs;
+      if (transaction.prepareMs !== undefined) transaction.prepareMs -= byMs;
       for (const branch of transaction.branches) branch.nextTryMs -= byMs;
     }
   }

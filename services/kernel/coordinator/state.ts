@@ -7,6 +7,7 @@ import { Timers } from '../timers.ts';
 import type { CoordinatorBugs } from './bugs.ts';
 import { Journal } from './journal.ts';
 import { recordSize } from './records.ts';
+import type { CoordinatorTally } from './tally.ts';
 import { type Branch, type Transaction, viewBranch, viewTransaction } from './transaction.ts';
 import type {
   Command,
@@ -32,6 +33,7 @@ export class CoordinatorState {
   readonly retentionMs: number;
   readonly transactionLimit: number;
   readonly bugs: CoordinatorBugs;
+  readonly tally: CoordinatorTally | undefined;
   readonly outcomes: Outcomes<TransactionRecord>;
   readonly journal: Journal;
   /** Every transaction that is not finished. */
@@ -51,6 +53,7 @@ export class CoordinatorState {
     this.transactionLimit = settings.transactionLimit ?? DEFAULT_TRANSACTION_LIMIT;
     this.bugs = bugs;
     this.journal = new Journal(settings.numbersAbove ?? 0);
+    this.tally = settings.tally;
     this.outcomes = new Outcomes({
       prefix: TRANSACTION_PREFIX,
       latePrefix: LATE_PREFIX,

@@ -46,6 +46,8 @@ export interface Transaction extends Timed {
   readonly fingerprint: string;
   readonly firstTryMs: number;
   deadlineMs: number;
+  /** When the first prepare was sent, wall time; undefined while active, and after a failover. */
+  prepareMs: number | undefined;
   trace: string | undefined;
   phase: Phase;
   attempt: Attempt;
@@ -78,6 +80,7 @@ export function newTransaction(
     fingerprint: of.fingerprint,
     firstTryMs: of.firstTryMs,
     deadlineMs: of.deadlineMs,
+    prepareMs: undefined,
     trace: of.trace,
     phase: 'active',
     attempt: of.attempt,

@@ -21,6 +21,7 @@ export const twoPhaseCommit: ModeRules = {
     const together = state.bugs.has('read-only-with-writers');
     const writes = transaction.branches.some((branch) => !branch.readOnly);
     transaction.phase = writes ? 'preparing' : 'validating';
+    transaction.prepareMs = input.nowMs;
     state.preparing.add(transaction);
     ask(state, transaction, (branch) => !writes || !branch.readOnly || together, input, out);
   },
@@ -50,7 +51,9 @@ export const twoPhaseCommit: ModeRules = {
     branch.state = 'COMPLETED';
     branch.lastError = undefined;
     emit(state, 'acknowledge', transaction, branch, input, out);
-    if (transaction.outstanding === 0) finish(state, transaction, input, out);
+    if (transaction.outstanding > 0) return;
+    state.tally?.completed(Math.max(0, input.nowMs - transaction.record!.decideMs));
+    finish(state, transaction, input, out);
   },
 
   undelivered(state, transaction, branch, failure, input) {

@@ -5,6 +5,7 @@ import type { Failure } from '../failure.ts';
 import type { Origin } from '../kernel.ts';
 import type { BranchId, Heuristic, Mark, OpaqueOperation, ToCoordinator, ToParticipant } from '../messages.ts';
 import type { LateRecord } from '../outcomes/outcomes.ts';
+import type { CoordinatorTally } from './tally.ts';
 
 /** How a transaction is carried out. The rules of each are in modes.ts. */
 export type Mode = 'two-phase-commit';
@@ -220,4 +221,6 @@ export interface CoordinatorSettings {
   readonly transactionLimit?: number;
   /** Bound of the cache of recent outcomes, bytes. */
   readonly cacheBytes?: number;
+  /** Absent: nobody counts. */
+  readonly tally?: CoordinatorTally;
 }

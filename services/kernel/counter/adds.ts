@@ -123,6 +123,7 @@ export class Adds {
     }
     // What is prepared here may be committed already: then a value without it would not be linearizable (invariant C5).
     const value = entry.kind === 'strong' && !this.parts.escrow.isHeld(entry.name) ? entry.value : undefined;
+    this.parts.settings.tally?.added(entry.kind);
     const result: TokenResult = { type: 'counted', check, value };
     this.parts.sessions.record(opened, sequence, result);
     return result;

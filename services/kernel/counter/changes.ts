@@ -7,6 +7,7 @@ import type { EventLog } from './events.ts';
 import { replicaKey } from './keys.ts';
 import { HOME_SLOT } from './placement.ts';
 import type { Slots } from './slots.ts';
+import type { CounterTally } from './tally.ts';
 import type { Component, CounterChange, CounterTypes } from './types.ts';
 
 export interface ChangeParts {
@@ -15,6 +16,7 @@ export interface ChangeParts {
   readonly slots: Slots;
   /** This partition of this cluster. */
   readonly own: Component;
+  readonly tally: CounterTally | undefined;
   /** News of a replicated counter are to be told to others. */
   tell(name: string): void;
 }
@@ -58,6 +60,7 @@ export class Changes {
   }
 
   private add(entry: CounterEntry, amount: bigint): void {
+    this.parts.tally?.added(entry.kind);
     if (entry.kind === 'queued') return this.parts.events.append(entry.name, entry.id, amount);
     entry.credit(amount, HOME_SLOT, this.parts.own);
     entry.count(amount, 1);

@@ -80,7 +80,7 @@ export class CounterResource implements Resource<CounterTypes>, CounterState {
     this.awaitsShared = !bugs.has('read-misses-prepared-add');
     const { counters, sessions, events, escrow, slots, own } = this;
     const tell = (name: string): void => void this.news.add(name);
-    this.committed = new Changes({ counters, events, slots, own, tell });
+    this.committed = new Changes({ counters, events, slots, own, tally: settings.tally, tell });
     this.requests = new CounterRequests({
       settings,
       counters,
@@ -90,6 +90,11 @@ export class CounterResource implements Resource<CounterTypes>, CounterState {
       adds: new Adds({ settings, counters, sessions, escrow, events, own, tell }),
       tell,
     });
+  }
+
+  /** When the oldest add to a queued counter was made that is not rolled up, wall time; undefined: none waits. */
+  get oldestEventMs(): number | undefined {
+    return this.events.oldestMs;
   }
 
   recover(key: string, record: CounterStored): void {

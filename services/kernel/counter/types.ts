@@ -2,6 +2,7 @@
 
 import type { Failure } from '../failure.ts';
 import type { TokenGroup, TokenRecord } from '../sessions/types.ts';
+import type { CounterTally } from './tally.ts';
 
 export type CounterKind = 'strong' | 'sharded' | 'queued' | 'replicated';
 
@@ -309,6 +310,8 @@ export interface CounterSettings {
   readonly rollUpMs: number;
   /** Most event records that may wait to be rolled up. */
   readonly maxEvents: number;
+  /** Absent: nobody counts. */
+  readonly tally?: CounterTally;
 }
 
 export const DEFAULT_COUNTER_SETTINGS = {

@@ -26,6 +26,7 @@ export class Branch<T extends ResourceTypes> implements Waiter<T> {
   /** Empty once it is prepared. */
   operations: readonly T['operation'][];
   ticket = 0;
+  waitingSinceMs = 0;
   dueMs = 0;
   timerIndex = -1;
   /** Unary callers that wait for the vote. */

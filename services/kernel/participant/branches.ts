@@ -279,6 +279,7 @@ export class Branches<T extends ResourceTypes> {
 
   /** Tells everybody who asked, or the coordinator by a message. */
   private voteAll(branch: Branch<T>, vote: Vote, cause?: Failure): void {
+    if (cause !== undefined) this.state.countRefusal(cause);
     if (branch.origins === undefined) return this.vote(branch.id, undefined, vote, cause);
     for (const origin of branch.origins) this.vote(branch.id, origin, vote, cause);
     branch.origins = undefined;

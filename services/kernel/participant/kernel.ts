@@ -17,6 +17,7 @@ import { Requests } from './requests.ts';
 import { Resolution } from './resolution.ts';
 import type { Resource } from './resource.ts';
 import { PartitionState, type ParticipantOutput } from './state.ts';
+import type { ParticipantSurvey, ParticipantTally } from './tally.ts';
 import type {
   BranchRecord,
   DoneRecord,
@@ -46,6 +47,8 @@ export interface ParticipantOptions<T extends ResourceTypes> {
   readonly settings: ParticipantSettings;
   readonly resource: Resource<T>;
   readonly bugs?: ReadonlySet<ParticipantBug>;
+  /** Absent: nobody counts. */
+  readonly tally?: ParticipantTally;
 }
 
 export class ParticipantKernel<T extends ResourceTypes>
@@ -65,8 +68,8 @@ export class ParticipantKernel<T extends ResourceTypes>
   private readonly requests: Requests<T>;
   private readonly loads: (KeyRange | readonly string[])[];
 
-  constructor({ settings, resource, bugs }: ParticipantOptions<T>) {
-    const state = (this.state = new PartitionState<T>(settings, resource, bugs ?? new Set()));
+  constructor({ settings, resource, bugs, tally }: ParticipantOptions<T>) {
+    const state = (this.state = new PartitionState<T>(settings, resource, bugs ?? new Set(), tally));
     this.ended = new EndedBranches(state);
     this.packs = new Packs(state);
     this.waits = new LockWaits(state, {
@@ -88,6 +91,18 @@ export class ParticipantKernel<T extends ResourceTypes>
       rangeOf(LATE_PREFIX),
       ...resource.activeRanges,
     ];
+  }
+
+  /** Looks at every branch that is held, at most as many as the settings allow. */
+  survey(): ParticipantSurvey {
+    let prepared = 0;
+    let oldestPrepareMs: number | undefined;
+    for (const { record } of this.branches.all()) {
+      if (record === undefined || record.heuristic !== undefined) continue;
+      prepared++;
+      if (oldestPrepareMs === undefined || record.prepareMs < oldestPrepareMs) oldestPrepareMs = record.prepareMs;
+    }
+    return { prepared, oldestPrepareMs, waiting: this.state.locks.waitingCount };
   }
 
   // Recovery

@@ -31,6 +31,7 @@ class Local<T extends ResourceTypes> implements Waiter<T> {
   readonly wishes: readonly LockWish[];
   origins: Origin[];
   ticket = 0;
+  waitingSinceMs = 0;
   dueMs = 0;
   timerIndex = -1;
 
@@ -126,6 +127,7 @@ export class Locals<T extends ResourceTypes> {
   }
 
   refuse(local: Local<T>, failure: Failure): void {
+    this.state.countRefusal(failure);
     if (this.state.bugs.has('local-refusal-forgotten')) {
       this.waiting.delete(local.transactionId);
       for (const origin of local.origins) this.fail(origin, failure);

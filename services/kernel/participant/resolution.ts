@@ -119,6 +119,7 @@ export class Resolution<T extends ResourceTypes> {
   private force(branch: Branch<T>, outcome: Heuristic): void {
     const record = branch.record!;
     const { state } = this;
+    state.tally?.forced(outcome);
     if (outcome === 'commit') state.apply(record.effect!, true);
     else state.resource.drop(record.effect!);
     branch.record = { ...record, effect: undefined, heuristic: outcome };

@@ -6,6 +6,8 @@ import type { ParticipantBug } from './bugs.ts';
 import { Timers, type Timed } from '../timers.ts';
 import { LockTable } from './locks.ts';
 import type { Resource } from './resource.ts';
+import { CONFLICTS, type ParticipantTally } from './tally.ts';
+import type { Failure } from '../failure.ts';
 import type {
   ParticipantCommand,
   ParticipantMessage,
@@ -32,6 +34,7 @@ export class PartitionState<T extends ResourceTypes> {
   readonly resource: Resource<T>;
   readonly bugs: ReadonlySet<ParticipantBug>;
   readonly locks: LockTable;
+  readonly tally: ParticipantTally | undefined;
   readonly alarms = new Timers<Alarm>();
   epoch = 0;
   /** The highest version given out (invariant K1). */
@@ -44,11 +47,12 @@ export class PartitionState<T extends ResourceTypes> {
   entropy = 0;
   out!: ParticipantOutput<T>;
 
-  constructor(settings: ParticipantSettings, resource: Resource<T>, bugs: ReadonlySet<ParticipantBug>) {
+  constructor(settings: ParticipantSettings, resource: Resource<T>, bugs: ReadonlySet<ParticipantBug>, tally?: ParticipantTally) {
     this.settings = settings;
     this.revision = settings.numbersAbove;
     this.resource = resource;
     this.bugs = bugs;
+    this.tally = tally;
     this.locks = new LockTable(bugs.has('waiters-out-of-order'));
   }
 
@@ -57,6 +61,10 @@ export class PartitionState<T extends ResourceTypes> {
     if (this.resource.changes(effect)) this.takeRevision();
     this.resource.apply(effect, this.revision, this.nowMs, held, this.out);
     return this.revision;
+  }
+
+  countRefusal({ reason }: Failure): void {
+    if (this.tally !== undefined && CONFLICTS.has(reason)) this.tally.conflicted(reason);
   }
 
   takeRevision(): number {

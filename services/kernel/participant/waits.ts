@@ -13,6 +13,8 @@ export interface Waiter<T extends ResourceTypes> extends LockRequest, Alarm {
   readonly operations: readonly T['operation'][];
   /** Names it in the commands that continue it. 0: it has not had to wait. */
   ticket: number;
+  /** Since when it stands in line, wall time. */
+  waitingSinceMs: number;
   /** It holds its locks now. */
   granted(): void;
   /** It has given up its place; the locks were not to be had in time. */
@@ -61,6 +63,7 @@ export class LockWaits<T extends ResourceTypes> {
     if (result.type === 'refused') return { type: 'refused', failure: lockConflict(result.name, result.by) };
     if (result.type === 'granted') return result;
     waiter.ticket = ++this.lastTicket;
+    waiter.waitingSinceMs = nowMs;
     this.tickets.set(waiter.ticket, waiter);
     alarms.set(waiter, untilMs);
     for (const holder of locks.holdersAgainst(waiter)) this.watch.onAwaited(holder);
@@ -95,12 +98,19 @@ export class LockWaits<T extends ResourceTypes> {
     if (waiter === undefined) return;
     if (type === 'granted') {
       this.tickets.delete(ticket);
+      this.countWait(waiter);
       waiter.granted();
     } else if (this.state.locks.isWaiting(waiter)) {
       // Not granted meanwhile.
       this.withdraw(waiter);
+      this.countWait(waiter);
       waiter.waitedOut(lockTimeout(waiter));
     }
+  }
+
+  private countWait({ waitingSinceMs }: Waiter<T>): void {
+    const { tally, nowMs } = this.state;
+    tally?.waited(Math.max(0, nowMs - waitingSinceMs));
   }
 }
 

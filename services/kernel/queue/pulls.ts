@@ -223,6 +223,7 @@ export class PullRing {
     if (group !== undefined) {
       state.timers.set(group, deadlineMs);
       subscription.delivered.add(messages.length, state.nowMs);
+      state.settings.tally?.delivered(subscription.config.name, messages.length);
     }
     const incarnation = state.incarnationOf(subscription.topic);
     context.respond(pull.origin, { type: 'delivered', messages, incarnation, deadlineMs });

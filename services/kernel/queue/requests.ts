@@ -235,6 +235,7 @@ export class QueueRequests implements ResourceRequests<QueueTypes> {
     appendMessage(target, message, state, state.out);
     subscription.acknowledge(position);
     subscription.deadLettered.add(1, state.nowMs);
+    state.settings.tally?.deadLettered(name);
   }
 }
 

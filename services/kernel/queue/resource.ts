@@ -20,6 +20,7 @@ import { QueueRequests, RECORD_BUDGET } from './requests.ts';
 import { schedule } from './retention.ts';
 import { Segment } from './segments.ts';
 import { QueuePartition } from './partition.ts';
+import { surveyOf, type SubscriptionSurvey } from './survey.ts';
 import { limitExceeded, MAX_OPERATIONS, merged, payloadBytes } from './sizes.ts';
 import { Transactions, type Planned } from './transactions.ts';
 import {
@@ -67,6 +68,11 @@ export class QueueResource implements Resource<QueueTypes> {
     this.publishing = new Publishing(this.state);
     this.transactions = new Transactions(this.state, this.publishing);
     this.requests = new QueueRequests(this.state, this.publishing);
+  }
+
+  /** One by one; each costs little, whatever its backlog. */
+  *survey(): Generator<SubscriptionSurvey> {
+    for (const subscription of this.state.subscriptions.values()) if (subscription.topic !== undefined) yield surveyOf(subscription);
   }
 
   // Recovery

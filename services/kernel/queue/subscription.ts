@@ -406,6 +406,7 @@ export class Subscription implements Due, MessageFacts, PullSource, Reader {
     // Its ordering key's next one may go out.
     if (this.config.mode === 'sequential') this.wake();
     this.acknowledged.add(1, state.nowMs);
+    state.settings.tally?.acknowledged(this.config.name);
     return true;
   }
 

@@ -193,6 +193,7 @@ export class Topic implements Due {
     if (open.remaining === 0) this.obsolete.add(open);
     const { nowMs } = this.state;
     this.published.add(open.count, nowMs);
+    this.state.settings.tally?.published(this.config.name, open.count);
     this.publishedBytes.add(open.bytes, nowMs);
   }
 

@@ -4,6 +4,7 @@ import type { Failure } from '../failure.ts';
 import type { QueueBug } from './bugs.ts';
 import type { SnapshotConfig, SubscriptionConfig, TopicConfig } from './config.ts';
 import type { QueueRecord } from './records.ts';
+import type { QueueTally } from './tally.ts';
 
 export type * from './config.ts';
 export type * from './records.ts';
@@ -262,6 +263,8 @@ export interface QueueSettings {
   /** Tells positions from those that a restored cluster gave out before (invariant P10). */
   readonly numbersAbove: number;
   readonly bugs: ReadonlySet<QueueBug>;
+  /** Absent: nobody counts. */
+  readonly tally?: QueueTally;
 }
 
 export const DEFAULT_QUEUE_SETTINGS = {

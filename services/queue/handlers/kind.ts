@@ -8,6 +8,7 @@ import { messagePort } from '../codec-messages.ts';
 import { decodeOperations, fingerprintOf, misplacedOperation } from '../codec-operations.ts';
 import { queueCodec } from '../codec.ts';
 import { queueDefinition, queueHandlers } from './handlers.ts';
+import { QueueMeter } from './meter.ts';
 
 export function queueKind(): ParticipantKind<QueueTypes, never> {
   return {
@@ -18,22 +19,29 @@ export function queueKind(): ParticipantKind<QueueTypes, never> {
     decodeOperations: (operations) => decodeOperations(operations),
     fingerprintOf,
     misplaced: misplacedOperation,
-    host: (options) =>
-      hostParticipant<QueueTypes, never>({
+    host: (options) => {
+      const { service, retentionMs, metrics, clock } = options;
+      const meter = metrics && new QueueMeter(metrics, service.name, clock);
+      return hostParticipant<QueueTypes, never>({
         ...options,
         codec: queueCodec,
         misplaced: misplacedOperation,
-        createResource: (partition) =>
-          new QueueResource({
+        createResource: (partition, counts) => {
+          const resource = new QueueResource({
             ...DEFAULT_QUEUE_SETTINGS,
-            participant: options.service.name,
+            participant: service.name,
             partition,
-            partitions: options.service.partitions,
+            partitions: service.partitions,
             messages: messagePort,
-            sessionRetentionMs: options.retentionMs,
+            sessionRetentionMs: retentionMs,
             numbersAbove: options.numbersAbove,
-          }),
-      }),
+            ...(meter && counts && { tally: meter.tally(counts) }),
+          });
+          if (counts !== undefined) meter?.watch(counts, resource);
+          return resource;
+        },
+      });
+    },
     api: (services) => kindApi('txmesh.queue.v1.QueueService', queueDefinition(), queueHandlers(services)),
   };
 }

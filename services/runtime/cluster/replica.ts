@@ -10,7 +10,7 @@ import { assignPartitions } from './assignment.ts';
 import { memberCodec } from './codec.ts';
 import { memberKey } from './keys.ts';
 import { LeaseHolder } from './lease-holder.ts';
-import { Seat, type SeatBug, type SeatTerm } from './seat.ts';
+import { Seat, type LeadershipChange, type SeatBug, type SeatTerm } from './seat.ts';
 import type { ClusterView, Service } from './view.ts';
 
 /** A service that this replica runs. */
@@ -30,6 +30,7 @@ export interface ReplicaOptions {
   readonly hosted: readonly Hosted[];
   /** Time to live of the lease, milliseconds. */
   readonly leaseTtlMs: number;
+  onLeadership?(service: string, change: LeadershipChange): void;
   log(message: string, fields: Record<string, unknown>): void;
   readonly bugs?: ReadonlySet<SeatBug>;
 }
@@ -95,7 +96,7 @@ export class Replica {
   }
 
   private seat(hosted: Hosted, partition: number): Seat<SeatTerm> {
-    const { name, address, store, clock, view, log, bugs } = this.options;
+    const { name, address, store, clock, view, log, onLeadership, bugs } = this.options;
     return new Seat({
       service: hosted.service.name,
       partition,
@@ -107,6 +108,7 @@ export class Replica {
       log,
       createTerm: (tenure, onEnd) => hosted.createTerm(partition, tenure, onEnd),
       onChange: () => this.evaluateSoon(),
+      ...(onLeadership && { onLeadership: (change) => onLeadership(hosted.service.name, change) }),
       ...(bugs === undefined ? {} : { bugs }),
     });
   }

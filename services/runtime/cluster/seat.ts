@@ -30,9 +30,13 @@ export interface SeatOptions<T extends SeatTerm> {
   createTerm(tenure: Tenure, onEnd: (reason: string) => void): T;
   /** Something changed that may call for another evaluation. */
   onChange(): void;
+  /** This replica leads the partition from now on, or does not any more. */
+  onLeadership?(change: LeadershipChange): void;
   log(message: string, fields: Record<string, unknown>): void;
   readonly bugs?: ReadonlySet<SeatBug>;
 }
+
+export type LeadershipChange = 'gained' | 'lost';
 
 /** Deliberate bugs that prove the simulation's checkers; never set outside of it. */
 export type SeatBug = 'lead-again-under-old-key';
@@ -159,6 +163,7 @@ export class Seat<T extends SeatTerm> {
     const tenure: Tenure = { electionKey: this.key, electionRevision: this.revisionOf(epoch), epoch, isValid };
     const term = this.options.createTerm(tenure, (reason) => this.ended(epoch, isValid, reason));
     this.state = { type: 'leading', term, epoch, sinceMs: clock.monotonicMs() };
+    this.options.onLeadership?.('gained');
     try {
       await term.load();
     } catch (error) {
@@ -172,6 +177,7 @@ export class Seat<T extends SeatTerm> {
     const { led } = this;
     if (led?.epoch !== epoch) return;
     log('term ended', { service, partition, epoch, reason });
+    this.options.onLeadership?.('lost');
     if (clock.monotonicMs() - led.sinceMs < SHORT_TERM_MS) this.pause();
     else this.failures = 0;
     if (bugs?.has('lead-again-under-old-key') && isValid() && reason.startsWith('the store failed')) {

@@ -18,6 +18,9 @@ import type { Priority, RecordCodec, Requester, TermObserver, TermOptions } from
 import { Events } from '../router/events.ts';
 import { ServingTerm, type ServingOptions } from '../router/serving-term.ts';
 import type { ObservedCommand } from '../telemetry/observer.ts';
+import type { Metrics } from '../telemetry/metrics/metrics.ts';
+import type { TermCounts } from '../telemetry/metrics/term-counts.ts';
+import { ParticipantMeter } from './meter.ts';
 import type { KindOperations } from './operations.ts';
 
 type Options<T extends ResourceTypes> = TermOptions<ParticipantCommand<T>, ParticipantRecord<T>, ParticipantReply<T>, ParticipantMessage>;
@@ -73,6 +76,8 @@ export interface HostOptions<T extends ResourceTypes = ResourceTypes>
   readonly retentionMs: number;
   /** What is numbered has numbers above it (invariant P10). */
   readonly numbersAbove: number;
+  /** Absent: nobody counts. */
+  readonly metrics?: Metrics | undefined;
   observer(partition: number): TermObserver<ParticipantCommand<T>> | undefined;
 }
 
@@ -83,30 +88,52 @@ export type WatchedResource<T extends ResourceTypes> = Resource<T> & { watched?:
 export interface HostedKind<T extends ResourceTypes> {
   readonly codec: RecordCodec<ParticipantRecord<T>>;
   readonly misplaced: Misplaced<T>;
-  /** For one term of one partition. */
-  createResource(partition: number): WatchedResource<T>;
+  /**
+   * For one term of one partition.
+   * @param counts of the term, for what the kind counts beside branches; undefined: nobody counts
+   */
+  createResource(partition: number, counts: TermCounts | undefined): WatchedResource<T>;
 }
 
 export function hostParticipant<T extends ResourceTypes, Event>(
   options: HostOptions<T> & HostedKind<T>,
 ): Hosted<ParticipantServingTerm<T, Event>> {
-  const { service, retentionMs, numbersAbove, codec, misplaced, store, clock, entropy, send, queueLimit } = options;
+  const { service, retentionMs, numbersAbove, codec, misplaced, store, clock, entropy, send, queueLimit, metrics } = options;
   const participant = service.name;
+  const meter = metrics && new ParticipantMeter(metrics, participant, clock);
   return {
     service,
     createTerm(partition, tenure, onEnd) {
-      const resource = options.createResource(partition);
+      const counted = meter?.term();
+      const resource = options.createResource(partition, counted?.counts);
       const kernel = new ParticipantKernel<T>({
         settings: { ...DEFAULT_SETTINGS, participant, partition, retentionMs, numbersAbove },
         resource,
+        ...(counted && { tally: counted.tally }),
       });
+      counted?.watch(kernel);
       const events = new Events<Event>((watched) => (resource.watched = watched));
       const keyPrefix = partitionPrefix(participant, partition);
       const observer = options.observer(partition);
       return new ParticipantServingTerm<T, Event>(
         service,
         misplaced,
-        { service: participant, partition, store, clock, kernel, codec, keyPrefix, tenure, entropy, send, onEnd, queueLimit, observer },
+        {
+          service: participant,
+          partition,
+          store,
+          clock,
+          kernel,
+          codec,
+          keyPrefix,
+          tenure,
+          entropy,
+          send,
+          onEnd,
+          queueLimit,
+          observer,
+          meter: counted?.counts,
+        },
         events,
       );
     },

@@ -11,6 +11,7 @@ import { noLeader, type LocalTerm } from '../router/place.ts';
 import type { Router } from '../router/router.ts';
 import { findFailure, type Rule } from '../router/rules.ts';
 import type { Store } from '../store/store.ts';
+import type { Metrics } from '../telemetry/metrics/metrics.ts';
 import type { Spans } from '../telemetry/spans.ts';
 import type { CallContext } from '../transport/service.ts';
 import type { KindOperations, Kinds } from './operations.ts';
@@ -35,6 +36,8 @@ export interface ParticipantServices<T extends ResourceTypes = ResourceTypes, Ev
   readonly transactions: Transactions;
   /** For traces of what is not a call of its own. */
   readonly spans: Pick<Spans, 'serve' | 'handle' | 'enabled'>;
+  /** Absent: nobody counts. */
+  readonly metrics?: Metrics | undefined;
   /** For what the handlers do of themselves. */
   log(message: string, fields: Record<string, unknown>): void;
   /** A new UUIDv7. */

@@ -18,6 +18,8 @@ export class Batch<Command, Stored, Reply, Message> implements Output<Command, S
   readonly follows: Command[] = [];
   /** What the term's observer returned for the commands of this batch. */
   readonly observed: object[] = [];
+  /** How many commands were stepped into it. */
+  commands = 0;
   stepDownReason: string | undefined;
   private readonly limits: WriteLimits;
   private bytes = 0;

@@ -13,10 +13,10 @@ import { StoreFull, StoreUnavailable } from '../store/errors.ts';
 import type { Put } from '../store/store.ts';
 import { Batch, type Release } from './batch.ts';
 import { Lingering } from './lingering.ts';
-import type { Priority, Requester, TermOptions } from './types.ts';
+import type { BatchReport, Priority, Requester, TermOptions } from './types.ts';
 import { Waking } from './waking.ts';
 
-export type { BatchReport, DriverBug, Priority, RecordCodec, Requester, Tenure, TermObserver, TermOptions } from './types.ts';
+export type { BatchReport, DriverBug, Priority, RecordCodec, Requester, Tenure, TermMeter, TermObserver, TermOptions } from './types.ts';
 
 type Origined = { readonly origin?: unknown };
 type State = 'loading' | 'leading' | 'handing-over' | 'ended';
@@ -253,6 +253,7 @@ export class Term<Command extends object, Stored, Reply, Message> {
       }
     }
     if (stepped > 0) kernel.seal(input, batch);
+    batch.commands = stepped;
     this.follows.push(...batch.follows);
     if (!this.queued) this.lingering.reset();
     return batch;
@@ -288,7 +289,7 @@ export class Term<Command extends object, Stored, Reply, Message> {
 
   /** Makes the batch durable. False if the term has ended. */
   private async write(batch: Batch<Command, Stored, Reply, Message>): Promise<boolean> {
-    const { store, codec, keyPrefix, tenure, clock, bugs, observer } = this.options;
+    const { store, codec, keyPrefix, tenure, clock, bugs, observer, meter } = this.options;
     if (bugs?.has('release-before-durable')) this.release(batch.releases.splice(0));
     if (bugs?.has('read-before-durable')) this.releaseReads(batch);
     if (!batch.writes) {
@@ -299,6 +300,7 @@ export class Term<Command extends object, Stored, Reply, Message> {
       }
       if (tenure.isValid() || bugs?.has('serve-without-lease')) {
         observer?.through(batch.observed, undefined);
+        meter?.batch(batch.commands, undefined);
         return !this.ended;
       }
       this.end('the lease has run out');
@@ -315,17 +317,23 @@ export class Term<Command extends object, Stored, Reply, Message> {
       ? []
       : [{ type: 'created', key: tenure.electionKey, revision: tenure.electionRevision } as const];
     const startMs = clock.nowMs();
+    const beganMs = clock.monotonicMs();
     const result = await this.retrying(() => store.write({ compares, puts, deletes, deleteRanges }));
     if (this.ended || result === undefined) return false;
     if (result.type === 'refused') {
       this.end('another replica leads this partition now');
       return false;
     }
-    observer?.through(batch.observed, {
-      operations: puts.length + deletes.length + deleteRanges.length,
-      startMs,
-      endMs: clock.nowMs(),
-    });
+    if (observer !== undefined || meter !== undefined) {
+      const report: BatchReport = {
+        operations: puts.length + deletes.length + deleteRanges.length,
+        startMs,
+        endMs: clock.nowMs(),
+        durationMs: clock.monotonicMs() - beganMs,
+      };
+      observer?.through(batch.observed, report);
+      meter?.batch(batch.commands, report);
+    }
     return true;
   }
 

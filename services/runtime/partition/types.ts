@@ -45,8 +45,11 @@ export type DriverBug =
 export interface BatchReport {
   /** Puts, deletes and range deletes. */
   readonly operations: number;
+  /** Wall time. */
   readonly startMs: number;
   readonly endMs: number;
+  /** Of the monotonic clock. */
+  readonly durationMs: number;
 }
 
 /** Watches a term, for traces and measurements. */
@@ -55,6 +58,12 @@ export interface TermObserver<Command> {
   stepped(command: Command): object | undefined;
   /** A batch is through. The report is absent if there was nothing to write. */
   through(stepped: readonly object[], report: BatchReport | undefined): void;
+}
+
+/** Counts what a term does. */
+export interface TermMeter {
+  /** A batch is through: how many commands it stepped, and its write, if it had one. */
+  batch(commands: number, write: BatchReport | undefined): void;
 }
 
 export interface TermOptions<Command, Stored, Reply, Message> {
@@ -72,6 +81,7 @@ export interface TermOptions<Command, Stored, Reply, Message> {
   /** The term has ended, for this reason. Called once. */
   onEnd(reason: string): void;
   readonly observer?: TermObserver<Command>;
+  readonly meter?: TermMeter;
   /** Most commands that may wait in each of the two queues. */
   readonly queueLimit?: number;
   readonly bugs?: ReadonlySet<DriverBug>;

@@ -15,6 +15,8 @@ export class Capacity {
   private running = false;
   /** Why new work is refused; undefined while there is room. */
   refusal: Failure | undefined;
+  /** As last seen; undefined: not yet. */
+  usage: { readonly usedBytes: number; readonly limitBytes?: number } | undefined;
 
   constructor(store: Pick<Store, 'size' | 'description'>, clock: Clock) {
     this.store = store;
@@ -34,7 +36,7 @@ export class Capacity {
   /** A store that can't be asked is away, which its users find out by themselves. */
   async look(): Promise<void> {
     try {
-      const { usedBytes, limitBytes } = await this.store.size();
+      const { usedBytes, limitBytes } = (this.usage = await this.store.size());
       this.refusal = limitBytes !== undefined && usedBytes > limitBytes * FULL_PART ? full(usedBytes, limitBytes) : undefined;
     } finally {
       if (this.running) this.timer = this.clock.setTimer(LOOK_EVERY_MS, () => void this.look().catch(() => undefined));

@@ -3,7 +3,7 @@ import { createLog } from './log.ts';
 
 it('writes one JSON object a line, with level, time and fields', () => {
   const lines: string[] = [];
-  const log = createLog('info', { replica: 'r1' }, (line) => lines.push(line));
+  const log = createLog('info', { replica: 'r1' }, { write: (line) => lines.push(line) });
   log.info('leading', { partition: 3 });
   log.debug('not at this level');
   expect(lines).toHaveLength(1);

@@ -1,6 +1,9 @@
-/** Structured logs: one JSON object a line on standard error, with the trace that they belong to. */
+/**
+ * Structured logs: one JSON object a line on standard error, with the trace that they belong to; and the
+ * same to OpenTelemetry, where it is asked for.
+ */
 
-import { isSpanContextValid, trace } from '@opentelemetry/api';
+import { isSpanContextValid, SeverityNumber, trace, type Attributes, type Logger } from '@opentelemetry/api';
 import { pino } from 'pino';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
@@ -13,8 +16,21 @@ export interface Log {
   error(message: string, fields?: Fields): void;
 }
 
-/** @param write takes one line; default: standard error, at once, so that a crash loses none. */
-export function createLog(level: LogLevel, base: Fields = {}, write?: (line: string) => void): Log {
+export interface LogTargets {
+  /** Takes one line; default: standard error, at once, so that a crash loses none. */
+  readonly write?: (line: string) => void;
+  /** Takes every entry of the level, too. It adds the active span's ids by itself. */
+  readonly logger?: Logger | undefined;
+}
+
+const SEVERITIES: Readonly<Record<LogLevel, SeverityNumber>> = {
+  debug: SeverityNumber.DEBUG,
+  info: SeverityNumber.INFO,
+  warn: SeverityNumber.WARN,
+  error: SeverityNumber.ERROR,
+};
+
+export function createLog(level: LogLevel, base: Fields = {}, { write, logger: emitter }: LogTargets = {}): Log {
   const target = write === undefined ? pino.destination({ dest: 2, sync: true }) : { write };
   const logger = pino(
     {
@@ -32,6 +48,20 @@ export function createLog(level: LogLevel, base: Fields = {}, write?: (line: str
     },
     target,
   );
-  const at = (method: LogLevel) => (message: string, fields: Fields = {}) => logger[method](fields, message);
+  const at = (method: LogLevel) => (message: string, fields: Fields = {}) => {
+    logger[method](fields, message);
+    if (emitter === undefined || !logger.isLevelEnabled(method)) return;
+    emitter.emit({ severityNumber: SEVERITIES[method], severityText: method.toUpperCase(), body: message, attributes: attributesOf(fields) });
+  };
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+}
+
+/** Attributes have no objects: those become JSON. */
+function attributesOf(fields: Fields): Attributes {
+  const attributes: Attributes = {};
+  for (const [name, value] of Object.entries(fields)) {
+    if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') attributes[name] = value;
+    else if (value !== undefined) attributes[name] = value instanceof Error ? String(value) : JSON.stringify(value);
+  }
+  return attributes;
 }

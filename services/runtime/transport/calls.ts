@@ -1,9 +1,10 @@
 /** Between grpc-js's callbacks and events and the handlers of service.ts. */
 
 import type * as grpc from '@grpc/grpc-js';
-import type { Failure } from '../../kernel/failure.ts';
+import { REASONS, type Failure } from '../../kernel/failure.ts';
 import { FailureError } from '../errors/failure-error.ts';
 import { failureToServiceError } from '../errors/status.ts';
+import type { MethodMeter, ServedMethods } from '../telemetry/metrics/methods.ts';
 import type { Admission } from './admission.ts';
 import { ServerCallContext, type ServerCall } from './context.ts';
 import { Malformed } from './decode.ts';
@@ -14,6 +15,8 @@ export interface CallEnvironment {
   readonly admission: Admission;
   /** Open streams, to be ended when the server stops. */
   readonly streams: Set<OpenStream>;
+  /** Absent: nobody counts. */
+  readonly methods?: ServedMethods | undefined;
   log(message: string, fields: Record<string, unknown>): void;
 }
 
@@ -26,18 +29,26 @@ type ServerStream = grpc.ServerWritableStream<unknown, unknown>;
 type BidiStream = grpc.ServerDuplexStream<unknown, unknown>;
 
 export function unaryCall(path: string, handler: UnaryHandler<unknown, unknown>, env: CallEnvironment): Unary {
+  const meter = env.methods?.of(path);
   return (call, callback) => {
-    if (call.request instanceof Malformed) return callback(failureToServiceError(call.request.failure));
-    const refusal = env.admission.enter('call');
-    if (refusal !== undefined) return callback(failureToServiceError(refusal));
+    const beganMs = meter === undefined ? 0 : meter.begin();
+    const refusal = call.request instanceof Malformed ? call.request.failure : env.admission.enter('call');
+    if (refusal !== undefined) {
+      callback(failureToServiceError(refusal));
+      meter?.end(beganMs, REASONS[refusal.reason]);
+      return;
+    }
     run(() => handler(call.request, new ServerCallContext(call))).then(
       (response) => {
         callback(null, response);
         env.admission.leave('call');
+        meter?.end(beganMs, call.cancelled ? codeOfCancelled(call) : 'OK');
       },
       (error: unknown) => {
-        callback(failureToServiceError(failureOf(error, path, env)));
+        const failure = failureOf(error, path, env);
+        callback(failureToServiceError(failure));
         env.admission.leave('call');
+        meter?.end(beganMs, REASONS[failure.reason]);
       },
     );
   };
@@ -48,9 +59,10 @@ export function streamCall(
   handler: StreamHandler<unknown, unknown>,
   env: CallEnvironment,
 ): grpc.handleServerStreamingCall<unknown, unknown> {
+  const meter = env.methods?.of(path);
   return (call) => {
-    if (call.request instanceof Malformed) return endStream(call, call.request.failure);
-    void serveStream(path, call, env, async (context) => {
+    void serveStream(path, call, env, meter, async (context) => {
+      if (call.request instanceof Malformed) throw new FailureError(call.request.failure);
       const iterator = handler(call.request, context)[Symbol.asyncIterator]();
       const over = new Promise<undefined>((resolve) => onAbort(context.signal, () => resolve(undefined)));
       for (;;) {
@@ -72,7 +84,8 @@ export function duplexCall(
   handler: DuplexHandler<unknown, unknown>,
   env: CallEnvironment,
 ): grpc.handleBidiStreamingCall<unknown, unknown> {
-  return (call) => void serveStream(path, call, env, (context) => handler(new ServerDuplex(call, context), context));
+  const meter = env.methods?.of(path);
+  return (call) => void serveStream(path, call, env, meter, (context) => handler(new ServerDuplex(call, context), context));
 }
 
 /** Runs a stream's handler and ends the call as the handler ends, or as the server says. */
@@ -80,10 +93,16 @@ async function serveStream(
   path: string,
   call: ServerStream | BidiStream,
   env: CallEnvironment,
+  meter: MethodMeter | undefined,
   serve: (context: ServerCallContext) => Promise<void>,
 ): Promise<void> {
+  const beganMs = meter === undefined ? 0 : meter.begin();
   const refusal = env.admission.enter('stream');
-  if (refusal !== undefined) return endStream(call, refusal);
+  if (refusal !== undefined) {
+    endStream(call, refusal);
+    meter?.end(beganMs, REASONS[refusal.reason]);
+    return;
+  }
   const context = new ServerCallContext(call as unknown as ServerCall);
   const open: OpenStream = {
     end(failure) {
@@ -95,14 +114,19 @@ async function serveStream(
     },
   };
   env.streams.add(open);
+  let code: string = 'OK';
   try {
     await serve(context);
+    if (call.cancelled) code = codeOfCancelled(call as unknown as ServerCall);
     if (!call.writableEnded) call.end();
   } catch (error) {
-    if (!call.writableEnded) endStream(call, failureOf(error, path, env));
+    const failure = failureOf(error, path, env);
+    code = REASONS[failure.reason];
+    if (!call.writableEnded) endStream(call, failure);
   } finally {
     env.streams.delete(open);
     env.admission.leave('stream');
+    meter?.end(beganMs, code);
   }
 }
 
@@ -180,6 +204,10 @@ function drained(call: ServerStream | BidiStream): Promise<void> {
 function onAbort(signal: AbortSignal, call: () => void): void {
   if (signal.aborted) call();
   else signal.addEventListener('abort', call, { once: true });
+}
+
+function codeOfCancelled(call: ServerCall): string {
+  return REASONS[new ServerCallContext(call).cancellation().reason];
 }
 
 /** A handler that throws instead of rejecting is the same to the caller. */

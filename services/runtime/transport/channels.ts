@@ -7,6 +7,8 @@ import * as grpc from '@grpc/grpc-js';
 import { FailureError } from '../errors/failure-error.ts';
 import { isRefusedStream, serviceErrorToFailure } from '../errors/status.ts';
 import type { Clock, Timer } from '../clock.ts';
+import { CalledMethods, type MethodMeter } from '../telemetry/metrics/methods.ts';
+import type { Metrics } from '../telemetry/metrics/metrics.ts';
 import { nameOfAddress } from './credentials.ts';
 import { strict } from './decode.ts';
 import { FORWARDED_HEADER, TRACEPARENT_HEADER } from './service.ts';
@@ -55,6 +57,8 @@ export interface ChannelsOptions {
   /** Default: without TLS. */
   readonly credentials?: grpc.ChannelCredentials;
   readonly settings?: Partial<ChannelSettings>;
+  /** Absent: nobody counts. */
+  readonly metrics?: Metrics | undefined;
 }
 
 interface Entry {
@@ -68,6 +72,7 @@ const SWEEPS_PER_IDLE = 4;
 export class Channels {
   private readonly options: ChannelsOptions;
   private readonly settings: ChannelSettings;
+  private readonly methods: CalledMethods | undefined;
   /** By address, the one used longest ago first. */
   private readonly entries = new Map<string, Entry>();
   private sweepTimer: Timer | undefined;
@@ -76,6 +81,7 @@ export class Channels {
   constructor(options: ChannelsOptions) {
     this.options = options;
     this.settings = { ...DEFAULT_CHANNEL_SETTINGS, ...options.settings };
+    this.methods = options.metrics && new CalledMethods(options.metrics);
     this.scheduleSweep();
   }
 
@@ -109,7 +115,7 @@ export class Channels {
       metadataOf(options),
       options.deadlineMs === undefined ? {} : { deadline: options.deadlineMs },
     );
-    call.once('status', () => entry.calls--);
+    this.countStream(call, entry, this.methods?.of(method.path, address));
     return call;
   }
 
@@ -129,7 +135,7 @@ export class Channels {
       metadataOf(options),
       options.deadlineMs === undefined || options.deadlineMs === Infinity ? {} : { deadline: options.deadlineMs },
     );
-    call.once('status', () => entry.calls--);
+    this.countStream(call, entry, this.methods?.of(method.path, address));
     const abort = (): void => call.cancel();
     options.signal?.addEventListener('abort', abort, { once: true });
     try {
@@ -168,6 +174,8 @@ export class Channels {
         return;
       }
       const entry = this.open(address);
+      const meter = this.methods?.of(method.path, address);
+      const beganMs = meter === undefined ? 0 : meter.begin();
       const abort = (): void => call.cancel();
       const call = entry.client.makeUnaryRequest(
         method.path,
@@ -179,11 +187,20 @@ export class Channels {
         (error, response) => {
           entry.calls--;
           signal?.removeEventListener('abort', abort);
+          meter?.end(beganMs, error === null ? 'OK' : codeName(error.code));
           if (error !== null) reject(failed(error, signal));
           else resolve(response!);
         },
       );
       signal?.addEventListener('abort', abort, { once: true });
+    });
+  }
+
+  private countStream(call: Pick<grpc.ClientReadableStream<unknown>, 'once'>, entry: Entry, meter: MethodMeter | undefined): void {
+    const beganMs = meter === undefined ? 0 : meter.begin();
+    call.once('status', ({ code }: grpc.StatusObject) => {
+      entry.calls--;
+      meter?.end(beganMs, codeName(code));
     });
   }
 
@@ -270,6 +287,10 @@ function failed(error: grpc.ServiceError, signal: AbortSignal | undefined): Fail
   // Nobody here cancelled: a server that is torn down resets its streams with this code.
   const { message, metadata } = failure;
   return new FailureError({ reason: 'OUTCOME_UNKNOWN', message: `the other end broke the call off: ${message}`, ...(metadata && { metadata }) }, { cause: error });
+}
+
+function codeName(code: grpc.status): string {
+  return grpc.status[code] ?? 'UNKNOWN';
 }
 
 function metadataOf({ traceparent, forwarded }: CallOptions): grpc.Metadata {

@@ -4,12 +4,16 @@
  */
 
 import * as grpc from '@grpc/grpc-js';
+import type { Attributes } from '@opentelemetry/api';
 import type { Clock } from '../clock.ts';
-import { Admission, DRAINING, type AdmissionLimits } from './admission.ts';
+import { ServedMethods } from '../telemetry/metrics/methods.ts';
+import type { Metrics } from '../telemetry/metrics/metrics.ts';
+import { Admission, DRAINING, type AdmissionLimits, type Refusal } from './admission.ts';
 import { duplexCall, streamCall, unaryCall, type CallEnvironment, type OpenStream } from './calls.ts';
 import { FLOW_CONTROL_BYTES } from './channels.ts';
 import { tolerant } from './decode.ts';
 import { Health } from './health.ts';
+import { explainListen, ListenError } from './listen-error.ts';
 import { addReflection } from './reflection.ts';
 import type { DuplexHandler, Handlers, StreamHandler, UnaryHandler } from './service.ts';
 
@@ -35,6 +39,8 @@ const DEFAULT_SERVER_SETTINGS = {
   connectionGraceMs: Infinity,
 };
 
+const REFUSALS: Readonly<Record<Refusal, Attributes>> = { capacity: { 'txmesh.reason': 'capacity' }, draining: { 'txmesh.reason': 'draining' } };
+
 /** From the last answer to the end of the streams. */
 const LINGER_MS = 100;
 
@@ -46,11 +52,8 @@ export interface ServerOptions {
   /** Default: without TLS. See credentials.ts. */
   readonly credentials?: grpc.ServerCredentials;
   readonly settings?: Partial<ServerSettings>;
-}
-
-/** The port can't be listened on; the message names the setting to change. */
-export class ListenError extends Error {
-  override readonly name = 'ListenError';
+  /** Absent: nobody counts. */
+  readonly metrics?: Metrics | undefined;
 }
 
 export class MeshServer {
@@ -66,10 +69,13 @@ export class MeshServer {
 
   constructor(options: ServerOptions) {
     this.options = options;
-    const { entropy, log } = options;
+    const { entropy, log, metrics } = options;
     const settings = { ...DEFAULT_SERVER_SETTINGS, ...options.settings };
-    this.admission = new Admission(settings, entropy);
-    this.environment = { admission: this.admission, streams: this.streams, log };
+    const refused = metrics?.counter('txmesh.admission.refused');
+    const onRefused = refused && ((why: Refusal): void => refused.add(1, REFUSALS[why]));
+    for (const attributes of Object.values(REFUSALS)) refused?.add(0, attributes);
+    this.admission = new Admission(settings, entropy, onRefused);
+    this.environment = { admission: this.admission, streams: this.streams, methods: metrics && new ServedMethods(metrics), log };
     this.server = new grpc.Server({
       'grpc.max_receive_message_length': settings.maxMessageBytes,
       'grpc.max_send_message_length': -1,
@@ -174,23 +180,49 @@ export class MeshServer {
         const guarded: grpc.UntypedServiceImplementation = {};
         for (const [name, handler] of Object.entries(implementation)) {
           const method = Object.entries(definition).find(([key]) => key.toLowerCase() === name.toLowerCase())?.[1];
-          guarded[name] = method?.responseStream ? this.guard(handler as StreamingHandler) : handler;
+          if (method === undefined) throw new Error(`${name} is no method of the service that it is added with`);
+          guarded[name] = method.responseStream ? this.guard(method.path, handler as StreamingHandler) : this.count(method.path, handler as AnsweringHandler);
         }
         this.server.addService(definition, guarded);
       },
     };
   }
 
-  private guard(handler: StreamingHandler): grpc.UntypedHandleCall {
+  private guard(path: string, handler: StreamingHandler): grpc.UntypedHandleCall {
+    const meter = this.environment.methods?.of(path);
     return (call: grpc.ServerDuplexStream<unknown, unknown>) => {
       const open: OpenStream = { end: () => call.end() };
       this.streams.add(open);
       call.once('cancelled', () => this.streams.delete(open));
+      if (meter !== undefined) {
+        const beganMs = meter.begin();
+        let over = false;
+        const end = (status: string): void => {
+          if (!over) meter.end(beganMs, status);
+          over = true;
+        };
+        call.once('finish', () => end('OK'));
+        call.once('cancelled', () => end('CANCELLED'));
+      }
       handler(call);
     };
   }
+
+  private count(path: string, handler: AnsweringHandler): grpc.UntypedHandleCall {
+    const meter = this.environment.methods?.of(path);
+    if (meter === undefined) return handler;
+    const counted: AnsweringHandler = (call, callback) => {
+      const beganMs = meter.begin();
+      handler(call, (error, ...answer) => {
+        callback(error, ...answer);
+        meter.end(beganMs, grpc.status[error?.code ?? grpc.status.OK] ?? 'UNKNOWN');
+      });
+    };
+    return counted;
+  }
 }
 
+type AnsweringHandler = grpc.handleUnaryCall<unknown, unknown>;
 type StreamingHandler = (call: grpc.ServerDuplexStream<unknown, unknown>) => void;
 
 function bind(server: grpc.Server, host: string, port: number, credentials: grpc.ServerCredentials, setting: string): Promise<number> {
@@ -205,14 +237,4 @@ function bind(server: grpc.Server, host: string, port: number, credentials: grpc
       else reject(new ListenError(explainListen(host, port, error.message, setting), { cause: error }));
     });
   });
-}
-
-/** @param setting the flag that chooses the port. */
-function explainListen(host: string, port: number, cause: string, setting: string): string {
-  const variable = `TXMESH_${setting.slice(2).toUpperCase().replaceAll('-', '_')}`;
-  if (cause.includes('EADDRINUSE'))
-    return `port ${port} on ${host} is in use: stop what listens there, or choose another port with ${setting} (${variable})`;
-  if (cause.includes('EACCES'))
-    return `port ${port} on ${host} may not be listened on by this user: choose one above 1023 with ${setting} (${variable})`;
-  return `can't listen on ${host}, port ${port} (${setting}, ${variable}): ${cause}`;
 }

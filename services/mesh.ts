@@ -66,13 +66,14 @@ class MeshNode implements Node {
     this.store = ports.store;
     this.clock = ports.clock ?? systemClock;
     const { clock } = this;
-    const { log, credentials } = ports;
+    const { log, credentials, guard } = ports;
     this.channels = new Channels({ clock, ...(credentials && { credentials: credentials.channels }) });
     this.capacity = new Capacity(this.store, clock);
     this.server = new MeshServer({
       clock,
       entropy: Math.random,
       log,
+      guard,
       ...(credentials && { credentials: credentials.server }),
       ...(settings.server && { settings: settings.server }),
     });

@@ -1,7 +1,9 @@
 /** The server as a command: settings in, one mesh process out, until it is told to stop. */
 
+import { catalogueOfMesh } from './mesh/access.ts';
 import { startNode, type Faults, type Node, type NodePorts } from './mesh.ts';
 import { systemClock } from './runtime/clock.ts';
+import { openSecurity, SecurityInvalid, type Security } from './runtime/security/open.ts';
 import { StoreError } from './runtime/store/errors.ts';
 import { openStore } from './runtime/store/open.ts';
 import type { Store } from './runtime/store/store.ts';
@@ -18,6 +20,7 @@ const USAGE = `txmesh ${version}: changes that span several services happen comp
 /** Of services created now; on one machine more of them would only make smaller batches. */
 const DEFAULT_PARTITIONS = { embedded: 1, memory: 1, etcd: 4 } as const;
 const LONGEST_ETCD_REQUEST_MS = 5_000;
+const LOG_BASE = { 'service.name': 'txmesh', pid: process.pid };
 
 export interface ServerPorts {
   /** Sees and may wrap the store, for measurements. */
@@ -49,12 +52,12 @@ export async function runServer(
   }
   const stop = Promise.withResolvers<string>();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.resolve(signal));
-  const log = createLog(settings.logLevel, { 'service.name': 'txmesh', pid: process.pid });
+  const log = createLog(settings.logLevel, LOG_BASE);
   const telemetry = await startTelemetry('txmesh', environment);
   try {
     return await serve(settings, log, telemetry, ports, stop.promise);
   } catch (error) {
-    if (!(error instanceof StoreError || error instanceof ListenError || error instanceof SettingError)) throw error;
+    if (!(error instanceof StoreError || error instanceof ListenError || error instanceof SettingError || error instanceof SecurityInvalid)) throw error;
     console.error(`txmesh: ${error.message}`);
     return 1;
   } finally {
@@ -70,6 +73,22 @@ async function serve(
   stopped: Promise<string>,
 ): Promise<number> {
   const credentials = credentialsOf(settings);
+  const security = securityOf(settings, log);
+  try {
+    return await run(settings, log, telemetry, ports, { credentials, security }, stopped);
+  } finally {
+    security.close();
+  }
+}
+
+async function run(
+  settings: Settings,
+  log: Log,
+  telemetry: TelemetryHandle,
+  ports: ServerPorts,
+  { credentials, security }: { readonly credentials: NodePorts['credentials']; readonly security: Security },
+  stopped: Promise<string>,
+): Promise<number> {
   const opened = await openStore({
     ...settings,
     etcdQuotaBytes: settings.etcdQuota,
@@ -101,6 +120,7 @@ async function serve(
       store,
       log: (message, fields) => ('error' in fields ? log.error(message, fields) : log.info(message, fields)),
       spans: new Spans(telemetry.enabled, version, (message, fields) => log.debug(message, fields)),
+      guard: security.guard,
       ...(credentials && { credentials }),
       ...(ports.faults === undefined ? {} : { faults: ports.faults }),
     },
@@ -113,6 +133,27 @@ async function serve(
   await node.drain(settings.drain);
   log.info('stopped');
   return 0;
+}
+
+function securityOf(settings: Settings, log: Log): Security {
+  const { policy, jwtJwks, jwtIssuer, jwtAudience, jwtAlgorithms, jwtLeeway, audit, tlsCert } = settings;
+  return openSecurity(
+    {
+      policy,
+      keys: jwtJwks,
+      ...(jwtJwks !== undefined && { tokens: { issuer: jwtIssuer!, audience: jwtAudience!, algorithms: jwtAlgorithms, leewayMs: jwtLeeway } }),
+      audit,
+      encrypted: tlsCert !== undefined,
+    },
+    {
+      catalogue: catalogueOfMesh(),
+      clock: systemClock,
+      // At a level of its own: who logs errors alone wants these all the same.
+      audit: createLog('info', LOG_BASE).info,
+      info: (message, fields) => log.info(message, fields),
+      error: (message, fields) => log.error(message, fields),
+    },
+  );
 }
 
 /** With an authority given, both ends of every connection show a certificate that comes from it. */

@@ -6,6 +6,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { ClusterView } from '../runtime/cluster/view.ts';
 import type { Store } from '../runtime/store/store.ts';
 import type { Spans } from '../runtime/telemetry/spans.ts';
+import type { Guard } from '../runtime/transport/guard.ts';
 import type { ServerSettings } from '../runtime/transport/server.ts';
 
 /** Times in milliseconds. */
@@ -56,6 +57,8 @@ export interface NodePorts {
   readonly spans?: Spans;
   /** Default: without TLS. */
   readonly credentials?: { readonly server: grpc.ServerCredentials; readonly channels: grpc.ChannelCredentials };
+  /** Who may call what. Default: everybody everything. */
+  readonly guard?: Guard | undefined;
   readonly faults?: Faults;
   /** Whether the store is this process's own, closed when it stops. Default true. */
   readonly closesStore?: boolean;

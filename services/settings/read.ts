@@ -70,6 +70,11 @@ function check(settings: Settings): Settings {
   for (const [a, valueA, b, valueB] of pairs)
     if ((valueA === undefined) !== (valueB === undefined)) throw new SettingError(`--${a} and --${b} go together; one of them is missing`);
   if (settings.tlsCa !== undefined && settings.tlsCert === undefined) throw new SettingError('--tls-ca needs --tls-cert and --tls-key');
+  if (settings.jwtJwks !== undefined && (settings.jwtIssuer === undefined || settings.jwtAudience === undefined))
+    throw new SettingError('--jwt-jwks needs --jwt-issuer and --jwt-audience: a token of another issuer, or meant for others, must not do');
+  if (settings.jwtJwks === undefined && (settings.jwtIssuer !== undefined || settings.jwtAudience !== undefined))
+    throw new SettingError('--jwt-issuer and --jwt-audience need --jwt-jwks');
+  if (settings.jwtAlgorithms.length === 0) throw new SettingError('--jwt-algorithms names none');
   if (settings.healthPort === settings.port) throw new SettingError('--health-port and --port are the same; health is told on --port in any case');
   const names = [...settings.participants, ...settings.queues, ...settings.counters];
   if (settings.coordinator === 'false' && names.length === 0)

@@ -4,11 +4,14 @@
  */
 
 import * as grpc from '@grpc/grpc-js';
+import type { Failure } from '../../kernel/failure.ts';
 import type { Clock } from '../clock.ts';
 import { Admission, DRAINING, type AdmissionLimits } from './admission.ts';
-import { duplexCall, streamCall, unaryCall, type CallEnvironment, type OpenStream } from './calls.ts';
+import { failureToServiceError } from '../errors/status.ts';
+import { admit, duplexCall, streamCall, unaryCall, type CallEnvironment, type OpenStream } from './calls.ts';
 import { FLOW_CONTROL_BYTES } from './channels.ts';
 import { tolerant } from './decode.ts';
+import { measured, Refused, type Guard, type Visit } from './guard.ts';
 import { Health } from './health.ts';
 import { addReflection } from './reflection.ts';
 import type { DuplexHandler, Handlers, StreamHandler, UnaryHandler } from './service.ts';
@@ -36,6 +39,8 @@ export interface ServerOptions {
   log(message: string, fields: Record<string, unknown>): void;
   /** Default: without TLS. See credentials.ts. */
   readonly credentials?: grpc.ServerCredentials;
+  /** Default: every call is taken. */
+  readonly guard?: Guard | undefined;
   readonly settings?: Partial<ServerSettings>;
 }
 
@@ -57,10 +62,10 @@ export class MeshServer {
 
   constructor(options: ServerOptions) {
     this.options = options;
-    const { entropy, log } = options;
+    const { entropy, log, guard } = options;
     const settings = { ...DEFAULT_SERVER_SETTINGS, ...options.settings };
     this.admission = new Admission(settings, entropy);
-    this.environment = { admission: this.admission, streams: this.streams, log };
+    this.environment = { admission: this.admission, streams: this.streams, guard, log };
     this.server = new grpc.Server({
       'grpc.max_receive_message_length': settings.maxMessageBytes,
       'grpc.max_send_message_length': -1,
@@ -79,7 +84,8 @@ export class MeshServer {
     const strictDefinition: Record<string, grpc.MethodDefinition<unknown, unknown>> = {};
     let service = '';
     for (const [name, method] of Object.entries(definition as grpc.ServiceDefinition)) {
-      strictDefinition[name] = { ...method, requestDeserialize: tolerant(method.requestDeserialize) };
+      const deserialize = tolerant(method.requestDeserialize);
+      strictDefinition[name] = { ...method, requestDeserialize: this.options.guard === undefined ? deserialize : measured(deserialize) };
       const handler: unknown = handlers[name as keyof Definition];
       // Without one, grpc-js answers UNIMPLEMENTED.
       if (handler !== undefined) wrapped[name] = this.adapt(method, handler);
@@ -156,31 +162,61 @@ export class MeshServer {
     return unaryCall(method.path, handler as UnaryHandler<unknown, unknown>, environment);
   }
 
-  /** For ready-made services: their streams end with the server, too. */
+  /** For ready-made services: their streams end with the server, too, and their calls go through the guard. */
   private guarded(): Pick<grpc.Server, 'addService'> {
     return {
       addService: (definition, implementation) => {
         const guarded: grpc.UntypedServiceImplementation = {};
         for (const [name, handler] of Object.entries(implementation)) {
           const method = Object.entries(definition).find(([key]) => key.toLowerCase() === name.toLowerCase())?.[1];
-          guarded[name] = method?.responseStream ? this.guard(handler as StreamingHandler) : handler;
+          if (method === undefined) throw new Error(`${name} is handled, and no method`);
+          guarded[name] = method.responseStream ? this.followed(method.path, handler as ReadyMadeStream) : this.asked(method.path, handler as ReadyMadeCall);
         }
         this.server.addService(definition, guarded);
       },
     };
   }
 
-  private guard(handler: StreamingHandler): grpc.UntypedHandleCall {
-    return (call: grpc.ServerDuplexStream<unknown, unknown>) => {
+  private asked(path: string, handler: ReadyMadeCall): grpc.UntypedHandleCall {
+    const door = this.options.guard?.of(path);
+    if (door === undefined) return handler;
+    return ((call, callback) =>
+      admit(door, call, path, this.environment, (visit) => {
+        if (visit instanceof Refused) return callback(failureToServiceError(visit.failure));
+        const failure = visit.check(call.request, 0);
+        visit.leave();
+        if (failure === undefined) handler(call, callback);
+        else callback(failureToServiceError(failure));
+      })) satisfies ReadyMadeCall;
+  }
+
+  private followed(path: string, handler: ReadyMadeStream): grpc.UntypedHandleCall {
+    const door = this.options.guard?.of(path);
+    const serve: ReadyMadeStream = (call, visit?: Visit) => {
+      const end = (failure: Failure): void => void call.emit('error', failureToServiceError(failure) as Error);
       const open: OpenStream = { end: () => call.end() };
       this.streams.add(open);
-      call.once('cancelled', () => this.streams.delete(open));
+      const over = (): void => {
+        if (this.streams.delete(open)) visit?.leave();
+      };
+      // Of an orderly end nobody is told but by the stream itself.
+      call.once('cancelled', over);
+      call.once('close', over);
+      const nothing = (): void => undefined;
+      visit?.open({ answer: nothing, pause: nothing, resume: nothing, end });
       handler(call);
     };
+    if (door === undefined) return serve;
+    return ((call) =>
+      admit(door, call, path, this.environment, (visit) => {
+        if (visit instanceof Refused) call.emit('error', failureToServiceError(visit.failure) as Error);
+        else serve(call, visit);
+      })) satisfies ReadyMadeStream;
   }
 }
 
-type StreamingHandler = (call: grpc.ServerDuplexStream<unknown, unknown>) => void;
+type ReadyMadeCall = grpc.handleUnaryCall<unknown, unknown>;
+type ReadyMadeStream = (call: grpc.ServerDuplexStream<unknown, unknown>, visit?: Visit) => void;
 
 function bind(server: grpc.Server, host: string, port: number, credentials: grpc.ServerCredentials, setting: string): Promise<number> {
   const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;

@@ -38,10 +38,11 @@ class PolicyReader {
       rules: yaml.list(fields.get('rules'), 'rules', MOST.rules).map((node, i) => this.rule(node, `rules[${i}]`)),
       limits: yaml.list(fields.get('limits'), 'limits', MOST.limits).map((node, i) => this.limit(node, `limits[${i}]`)),
     };
-    const names = [...policy.rules, ...policy.limits].map(({ name }) => name);
-    names.forEach((name, i) => {
-      if (names.indexOf(name) !== i) yaml.add(undefined, `two rules have the name "${name}", and audit events tell rules by their names`);
-    });
+    for (const [list, all] of Object.entries({ rules: policy.rules, limits: policy.limits })) {
+      const names = all.map(({ name }) => name);
+      const twice = names.find((name, i) => names.indexOf(name) !== i);
+      if (twice !== undefined) yaml.add(fields.get(list), `two of the ${list} have the name "${twice}", by which logs tell them`);
+    }
     yaml.check();
     return policy;
   }

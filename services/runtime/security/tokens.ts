@@ -117,6 +117,13 @@ const CLAIMS: Readonly<Record<string, string>> = {
 
 export const TOKEN_EXPIRED: Failure = { reason: 'TOKEN_EXPIRED', message: 'the token has expired: get a new one and call again' };
 
+/** Ends a stream that was opened with a token that was valid then. */
+export const STREAM_EXPIRED: Failure = {
+  reason: 'TOKEN_EXPIRED',
+  message: 'the token that the stream was opened with has expired: open it again with a new one',
+  metadata: { stream: 'ended' },
+};
+
 export function invalid(why: string, claim?: string): Failure {
   return { reason: 'TOKEN_INVALID', message: `the token ${why}`, ...(claim !== undefined && { metadata: { claim } }) };
 }

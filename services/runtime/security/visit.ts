@@ -9,7 +9,7 @@ import type { Judge, JudgeOfParts } from './access.ts';
 import type { Caller } from './callers.ts';
 import type { MethodEntry } from './catalogue.ts';
 import type { Meter } from './limits.ts';
-import { TOKEN_EXPIRED } from './tokens.ts';
+import { STREAM_EXPIRED } from './tokens.ts';
 
 /** What a visit needs of its guard. */
 export interface Visited {
@@ -61,7 +61,7 @@ export class GuardedVisit implements Visit, JudgeOfParts {
     const { clock } = this.guard;
     const wait = (): void => {
       const leftMs = principal.expiresMs - clock.nowMs();
-      if (leftMs <= 0) return stream.end(TOKEN_EXPIRED);
+      if (leftMs <= 0) return stream.end(STREAM_EXPIRED);
       // Timers have a longest delay, and the wall clock may jump.
       this.expiry = clock.setTimer(Math.min(leftMs, MOST_WAIT_MS), wait);
     };

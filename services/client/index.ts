@@ -69,7 +69,7 @@ export type {
 export type { ListOptions, Mesh, Position, TransactionEvent, WatchTransactionsOptions } from './mesh.ts';
 export { check, del, json, put, text } from './operations.ts';
 export type { Content, DeleteOptions, MergeRule, Operation, Precondition, PutOptions, TypedValue, Value } from './operations.ts';
-export type { CallOptions, ConnectOptions, TlsFiles } from './options.ts';
+export type { CallOptions, ConnectOptions } from './options.ts';
 export type { Token } from './token-source.ts';
 export type { Aborted, Branch, BranchState, Committed, Heuristic, Outcome, State, TransactionInfo } from './outcome-codec.ts';
 export type { ConsumeOptions, PullOptions } from './queue/consume.ts';

@@ -2,26 +2,14 @@
 
 import type * as grpc from '@grpc/grpc-js';
 import { systemClock, type Clock } from '../runtime/clock.ts';
-import { channelCredentials } from '../runtime/transport/credentials.ts';
 import { invalidRequest } from './errors.ts';
 import type { Token } from './token-source.ts';
-
-/** Files in PEM. They are read when the connection is made. */
-export interface TlsFiles {
-  /** Authorities that servers' certificates must come from. Default: those that Node knows. */
-  readonly caFile?: string;
-  /** The certificate that says who calls, with its key. Default: none is shown. */
-  readonly certFile?: string;
-  readonly keyFile?: string;
-}
 
 /** How to reach a mesh. */
 export interface ConnectOptions {
   /** host:port of one or more replicas, any of them. The others are learned from the cluster. */
   readonly addresses: readonly string[];
-  /** TLS from files. Default: insecure, without TLS. */
-  readonly tls?: TlsFiles;
-  /** In place of `tls`: credentials made with @grpc/grpc-js. */
+  /** Default: insecure, without TLS. */
   readonly credentials?: grpc.ChannelCredentials;
   /** A JSON Web Token that says who calls, or a function that gets one, asked again before it expires. Needs TLS, but on loopback. */
   readonly token?: Token;
@@ -54,19 +42,9 @@ export interface Settings {
 }
 
 /** What was given, with the defaults. @throws InvalidRequest */
-export function settingsFrom({ addresses, tls, credentials, token, channelOptions = {}, timeoutMs = DEFAULT_TIMEOUT_MS, maxPending = DEFAULT_MAX_PENDING }: ConnectOptions): Settings {
+export function settingsFrom({ addresses, credentials, token, channelOptions = {}, timeoutMs = DEFAULT_TIMEOUT_MS, maxPending = DEFAULT_MAX_PENDING }: ConnectOptions): Settings {
   if (addresses.length === 0) throw invalidRequest('at least one address is needed, as host:port', 'addresses');
-  if (tls !== undefined && credentials !== undefined) throw invalidRequest('tls and credentials are both given; one says how to connect', 'tls');
-  return { addresses, credentials: credentials ?? (tls && credentialsFrom(tls)), token, channelOptions, timeoutMs, maxPending };
-}
-
-function credentialsFrom({ caFile, certFile, keyFile }: TlsFiles): grpc.ChannelCredentials {
-  if ((certFile === undefined) !== (keyFile === undefined)) throw invalidRequest('certFile and keyFile go together; one of them is missing', 'tls');
-  try {
-    return channelCredentials({ ...(caFile !== undefined && { caFile }), ...(certFile !== undefined && { certFile }), ...(keyFile !== undefined && { keyFile }) });
-  } catch (error) {
-    throw invalidRequest(error instanceof Error ? error.message : String(error), 'tls');
-  }
+  return { addresses, credentials, token, channelOptions, timeoutMs, maxPending };
 }
 
 /** Longer deadlines are cut to this: a day. */

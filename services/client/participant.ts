@@ -7,7 +7,7 @@
  */
 
 export type { Content } from './operations.ts';
-export type { ConnectOptions, TlsFiles } from './options.ts';
+export type { ConnectOptions } from './options.ts';
 export type { Token } from './token-source.ts';
 export { BRANCH_TABLES_SQL } from './participant/resource-manager.ts';
 export type { Attempt, Branch, Mark, PrepareContext, Recovered, ResourceManager, Vote } from './participant/resource-manager.ts';

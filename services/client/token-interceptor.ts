@@ -33,7 +33,7 @@ export function tokenInterceptor({ source, address, encrypted }: TokenUse): grpc
           metadata.set('authorization', `Bearer ${token}`);
           next(metadata, watching);
         };
-        if (!sends) return refuse(`a token is not sent to ${address} without TLS: give the connection credentials or tls`);
+        if (!sends) return refuse(`a token is not sent to ${address} without TLS: give the connection credentials`);
         const token = source.get();
         if (typeof token === 'string') send(token);
         else token.then(send, (error: unknown) => refuse(`there is no token: ${error instanceof Error ? error.message : String(error)}`));

@@ -92,10 +92,4 @@ describe('a connection with a token', () => {
     await expect(open(address, () => Promise.reject(new Error('the issuer is away'))).ready()).rejects.toThrow('the issuer is away');
     await expect(open('192.0.2.1:50051', 'secret').ready()).rejects.toThrow('is not sent to 192.0.2.1:50051 without TLS');
   });
-
-  test('takes tls from files, and says which is wrong', () => {
-    expect(() => connect({ addresses: ['a:1'], tls: { caFile: '/nowhere/ca.pem' } })).toThrow('/nowhere/ca.pem');
-    expect(() => connect({ addresses: ['a:1'], tls: { certFile: 'x' } })).toThrow('go together');
-    expect(() => connect({ addresses: ['a:1'], tls: {}, credentials: grpc.credentials.createInsecure() })).toThrow('both given');
-  });
 });

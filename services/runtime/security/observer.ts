@@ -1,7 +1,7 @@
-/** For metrics: told of each decision. Called on hot paths, so it must be cheap. */
+/** For metrics: told of each decision. Called on hot paths, so it must be cheap. What admission.ts refuses it tells itself. */
 
-/** Why a call was not taken, whatever its rights. */
-export type AdmissionRefusal = 'draining' | 'calls' | 'streams' | 'in_flight' | 'calls_per_second' | 'bytes_per_second' | 'callers';
+/** Which limit of its caller refused a call; `callers`: more callers than can be counted. */
+export type AdmissionRefusal = 'in_flight' | 'calls_per_second' | 'bytes_per_second' | 'callers';
 
 export interface SecurityObserver {
   /** txmesh.authorization.decisions */

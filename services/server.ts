@@ -16,7 +16,7 @@ import { helpText, readSettings, SettingError } from './settings/read.ts';
 import type { Settings } from './settings/table.ts';
 import { version } from './version.ts';
 
-const USAGE = `txmesh ${version}: changes that span several services happen completely or not at all\n\nUsage: txmesh [SETTING …]`;
+const USAGE = `txmesh ${version}: changes that span several services happen completely or not at all\n\nUsage: txmesh [SETTING …]\n       txmesh policy check|explain FILE …`;
 /** Of services created now; on one machine more of them would only make smaller batches. */
 const DEFAULT_PARTITIONS = { embedded: 1, memory: 1, etcd: 4 } as const;
 const LONGEST_ETCD_REQUEST_MS = 5_000;

@@ -72,7 +72,7 @@ class MeshNode implements Node {
     this.store = metrics === undefined ? ports.store : new MeteredStore(ports.store, metrics);
     this.clock = ports.clock ?? systemClock;
     const { clock } = this;
-    const { log, credentials } = ports;
+    const { log, credentials, guard } = ports;
     this.channels = new Channels({ clock, metrics, ...(credentials && { credentials: credentials.channels }) });
     this.capacity = new Capacity(this.store, clock);
     this.server = new MeshServer({
@@ -80,6 +80,7 @@ class MeshNode implements Node {
       entropy: Math.random,
       log,
       metrics,
+      guard,
       ...(credentials && { credentials: credentials.server }),
       ...(settings.server && { settings: settings.server }),
     });

@@ -7,6 +7,7 @@ import type { ClusterView } from '../runtime/cluster/view.ts';
 import type { Store } from '../runtime/store/store.ts';
 import type { Metrics } from '../runtime/telemetry/metrics/metrics.ts';
 import type { Spans } from '../runtime/telemetry/spans.ts';
+import type { Guard } from '../runtime/transport/guard.ts';
 import type { ServerSettings } from '../runtime/transport/server.ts';
 
 /** Times in milliseconds. */
@@ -59,6 +60,8 @@ export interface NodePorts {
   readonly metrics?: Metrics | undefined;
   /** Default: without TLS. */
   readonly credentials?: { readonly server: grpc.ServerCredentials; readonly channels: grpc.ChannelCredentials };
+  /** Who may call what. Default: everybody everything. */
+  readonly guard?: Guard | undefined;
   readonly faults?: Faults;
   /** Whether the store is this process's own, closed when it stops. Default true. */
   readonly closesStore?: boolean;

@@ -98,6 +98,11 @@ function checkPairs(pairs: readonly Pair[], settings: Readonly<Record<string, un
 function check(settings: Settings): Settings {
   checkPairs([...ETCD_PAIRS, ['tlsCert', 'tlsKey']], settings);
   if (settings.tlsCa !== undefined && settings.tlsCert === undefined) throw new SettingError('--tls-ca needs --tls-cert and --tls-key');
+  if (settings.jwtJwks !== undefined && (settings.jwtIssuer === undefined || settings.jwtAudience === undefined))
+    throw new SettingError('--jwt-jwks needs --jwt-issuer and --jwt-audience: a token of another issuer, or meant for others, must not do');
+  if (settings.jwtJwks === undefined && (settings.jwtIssuer !== undefined || settings.jwtAudience !== undefined))
+    throw new SettingError('--jwt-issuer and --jwt-audience need --jwt-jwks');
+  if (settings.jwtAlgorithms.length === 0) throw new SettingError('--jwt-algorithms names none');
   if (settings.healthPort === settings.port) throw new SettingError('--health-port and --port are the same; health is told on --port in any case');
   if (settings.metricsPort !== 0) {
     for (const [flag, port] of [['port', settings.port], ['health-port', settings.healthPort]] as const)

@@ -160,6 +160,10 @@ function foreignFailure(code: grpc.status, details: string): Failure {
       return { reason: 'INVALID_FIELD', message, metadata };
     case grpc.status.RESOURCE_EXHAUSTED:
       return { reason: 'OVERLOADED', message, metadata };
+    case grpc.status.UNAUTHENTICATED:
+      return { reason: 'NOT_AUTHENTICATED', message, metadata };
+    case grpc.status.PERMISSION_DENIED:
+      return { reason: 'PERMISSION_DENIED', message, metadata };
     case grpc.status.ABORTED:
     case grpc.status.FAILED_PRECONDITION:
       return { reason: 'REFUSED_BY_PARTICIPANT', message, metadata };

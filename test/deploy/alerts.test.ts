@@ -21,6 +21,22 @@ test('Prometheus is given every file of rules, under names that it loads', () =>
   expect(configMapGenerator[0]!.files.toSorted()).toEqual(['prometheus.yml=config.yaml', ...RULE_FILES].toSorted());
 });
 
+test('files of rules have what Prometheus knows and nothing else: it does not start with what it does not know', () => {
+  for (const name of RULE_FILES) {
+    const { groups, ...others } = parse(read(`deploy/components/prometheus/${name}`)) as { groups: { name: string; rules: object[] }[] };
+    expect(Object.keys(others)).toEqual([]);
+    expect(new Set(groups.map((group) => group.name)).size).toBe(groups.length);
+    for (const group of groups) expect(['name', 'interval', 'rules']).toEqual(expect.arrayContaining(Object.keys(group)));
+  }
+  for (const rule of PROMETHEUS_RULES) {
+    const keys = rule.alert === undefined ? ['record', 'expr'] : ['alert', 'expr', 'for', 'labels', 'annotations'];
+    expect(keys).toEqual(expect.arrayContaining(Object.keys(rule)));
+    expect(rule.for ?? '1m').toMatch(/^\d+[smhd]$/);
+  }
+  const functions = ALERTS.flatMap(({ annotations }) => [...Object.values(annotations!).join(' ').matchAll(/\{\{ \$value(?: \| (\w+))? \}\}/g)].flatMap(([, name]) => name ?? []));
+  for (const name of new Set(functions)) expect(['humanize', 'humanizeDuration', 'humanizePercentage']).toContain(name);
+});
+
 test('every rule asks for metrics that there are, in PromQL', () => {
   expect(PROMETHEUS_RULES.length).toBeGreaterThan(0);
   expect(PROMETHEUS_RULES.flatMap(({ expr }) => problemsOf(expr))).toEqual([]);

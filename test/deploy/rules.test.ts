@@ -70,6 +70,7 @@ const CASES: readonly [what: string, name: string, change: (resource: any) => vo
   ['a scrape of no port', 'Service queue-headless', (r) => r.spec.ports.pop(), /queue-headless metrics is no port of a Service/],
   ['a scrape that no policy allows', 'NetworkPolicy servers', (r) => r.spec.ingress.pop(), /no policy lets it connect to StatefulSet coordinator/],
   ['a scrape that may not leave', 'NetworkPolicy prometheus', (r) => r.spec.egress.shift(), /no policy lets it connect to StatefulSet coordinator/],
+  ['a member of etcd that may not be scraped', 'NetworkPolicy etcd', (r) => r.spec.ingress.pop(), /etcd-headless 2381: no policy lets it connect to StatefulSet etcd/],
   ['a server that is not scraped', 'ConfigMap prometheus', (r) => (r.data['prometheus.yml'] = r.data['prometheus.yml'].replace('- _metrics._tcp.queue-headless', '')), /StatefulSet queue: Prometheus does not scrape it/],
   ['a pipeline of what is not there', COLLECTOR, (r) => (r.data['config.yaml'] = r.data['config.yaml'].replace('exporters: [debug]', 'exporters: [loki]')), /exporters loki is not declared/],
   ['an exporter for nobody', COLLECTOR, (r) => (r.data['config.yaml'] = r.data['config.yaml'].replace('exporters: [debug]', 'exporters: [prometheus]')), /exporters debug is in no pipeline/],

@@ -12,6 +12,7 @@ interface DnsDiscovery {
 }
 interface ScrapeConfig {
   readonly job_name: string;
+  readonly static_configs?: readonly { readonly targets: readonly string[] }[];
   readonly dns_sd_configs?: readonly DnsDiscovery[];
 }
 
@@ -28,14 +29,21 @@ const dataOf = (resources: readonly Resource[], map: string, key: string): strin
 
 function targetsIn(config: string): Target[] {
   const { scrape_configs } = parse(config) as { scrape_configs: ScrapeConfig[] };
-  return scrape_configs.flatMap(({ job_name: job, dns_sd_configs = [] }) =>
-    dns_sd_configs.flatMap(({ names, type, port }) =>
+  return scrape_configs.flatMap(({ job_name: job, dns_sd_configs = [], static_configs = [] }) => [
+    ...dns_sd_configs.flatMap(({ names, type, port }) =>
       names.map((name) => {
         const [, named, service] = /^_([a-z0-9-]+)\._tcp\.([a-z0-9-]+)$/.exec(name) ?? [];
         return type === 'SRV' ? { job, service: service ?? name, port: named ?? '' } : { job, service: name, port: port ?? 0 };
       }),
     ),
-  );
+    // A pod by its name in a headless Service; what has no dot is Prometheus itself.
+    ...static_configs.flatMap(({ targets }) =>
+      targets.flatMap((target) => {
+        const [, service, port] = /^[a-z0-9-]+\.([a-z0-9-]+):(\d+)$/.exec(target) ?? [];
+        return service === undefined ? [] : [{ job, service, port: Number(port) }];
+      }),
+    ),
+  ]);
 }
 
 interface PolicyRule {

@@ -8,14 +8,18 @@ test('an expression is read with its metrics, labels, ranges and functions', () 
   expect(readPromql('histogram_quantile(0.99, sum by (le, a) (rate(x_bucket{job="t", b=~"c|d"}[$__rate_interval]))) / on (a) y')).toEqual({
     errors: [],
     selectors: [
-      { metric: 'x_bucket', labels: ['job', 'b'], range: '5m', function: 'rate' },
-      { metric: 'y', labels: [], range: undefined, function: undefined },
+      { metric: 'x_bucket', labels: ['job', 'b'], range: '5m', function: 'rate', unless: false },
+      { metric: 'y', labels: [], range: undefined, function: undefined, unless: false },
     ],
     groupings: [
       { labels: ['le', 'a'], metrics: ['x_bucket'] },
       { labels: ['a'], metrics: ['x_bucket', 'y'] },
     ],
   });
+});
+
+test('a counter may be looked at for whether it is there', () => {
+  expect(problemsOf('txmesh_store_writes_total unless txmesh_store_writes_total offset 15m')).toEqual([]);
 });
 
 test.each<[string, string, RegExp]>([

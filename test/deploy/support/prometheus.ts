@@ -60,13 +60,13 @@ export function problemsOf(text: string): string[] {
   return problems.map((problem) => `${problem}, in ${text.trim()}`);
 }
 
-function problemsOfSelector({ metric, labels, range, function: called }: Selector): string[] {
+function problemsOfSelector({ metric, labels, range, function: called, unless }: Selector): string[] {
   const found = known(metric);
   if (found === undefined) return [`nobody emits ${metric}`];
   const overTime = called !== undefined && OVER_TIME.includes(called);
   return [
     ...labels.filter((label) => !found.labels.includes(label)).map((label) => `${metric} has no label ${label}`),
-    ...(found.kind === 'counter' && !overTime ? [`${metric} only grows: take its rate or increase`] : []),
+    ...(found.kind === 'counter' && !overTime && !unless ? [`${metric} only grows: take its rate or increase`] : []),
     ...(found.kind !== 'counter' && overTime ? [`${metric} is no counter, so it has no ${called}`] : []),
     ...(overTime && range === undefined ? [`${called} needs a range of ${metric}`] : []),
     ...(range !== undefined && called === undefined ? [`a range of ${metric} is the argument of nothing`] : []),

@@ -12,6 +12,8 @@ export interface Selector {
   readonly range: string | undefined;
   /** The function that it is the argument of, `rate`; undefined where it is none's. */
   readonly function: string | undefined;
+  /** An operand of `unless`: only whether it is there counts. */
+  readonly unless: boolean;
 }
 
 export interface Expression {
@@ -48,11 +50,13 @@ export function readPromql(text: string): Expression {
     const matrix = node.parent?.name === 'MatrixSelector' ? node.parent : undefined;
     const matchers = node.getChild('LabelMatchers');
     const call = (matrix ?? node).parent?.parent;
+    const operand = node.parent?.name === 'OffsetExpr' ? node.parent : node;
     const range = matrix === undefined ? undefined : source.slice(node.to, matrix.to).replaceAll(/[[\]\s]/g, '');
     return {
       metric: node.getChild('Identifier') === null ? '' : textOf(node.getChild('Identifier')!),
       labels: matchers === null ? [] : namesIn(matchers, 'LabelName'),
       range,
+      unless: operand.parent?.name === 'BinaryExpr' && operand.parent.getChild('Unless') !== null,
       function: call?.name === 'FunctionCall' ? namesIn(call, 'FunctionIdentifier')[0] : undefined,
     };
   };

@@ -5,7 +5,9 @@ import { dirname, join, resolve } from 'node:path';
 import { createFileRegistry, fromBinary, fromJson, type FileRegistry, type JsonValue } from '@bufbuild/protobuf';
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from 'vitest';
+import { findKustomize, render } from './support/kustomize.ts';
 import { problemsOf } from './support/prometheus.ts';
+import { podsIn } from './support/resource.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 const read = (file: string): string => readFileSync(join(root, file), 'utf8');
@@ -97,4 +99,36 @@ test.each(runbooks.filter((page) => !page.endsWith('README.md')))('%s says what 
   expect([...text.matchAll(/^## (.+)$/gm)].map(([, title]) => title)).toEqual(SECTIONS);
   for (const section of text.split(/^## .+$/m).slice(1)) expect(section.trim()).not.toBe('');
   expect(text).toContain('```promql');
+});
+
+/** How kubectl calls kinds, on the pages. */
+const KINDS: Readonly<Record<string, string>> = {
+  service: 'Service',
+  statefulset: 'StatefulSet',
+  deployment: 'Deployment',
+  cronjob: 'CronJob',
+  hpa: 'HorizontalPodAutoscaler',
+};
+const BY_NAME = new RegExp(`\\b(${Object.keys(KINDS).join('|')})(?:/| )([a-z][a-z0-9-]*)`, 'g');
+
+test('kubectl is told of nothing that is not deployed', async (context) => {
+  const kustomize = await findKustomize();
+  if (kustomize.command === undefined) return context.skip(`no kustomize: ${kustomize.reason}`);
+  const resources = await render(kustomize.command, join(root, 'deploy/overlays/kind'));
+  const deployed = new Set(resources.map(({ kind, metadata }) => `${kind} ${metadata.name}`));
+  const names = new Set(podsIn(resources).map(({ labels }) => labels['app.kubernetes.io/name']));
+  let found = 0;
+  for (const page of pages) {
+    for (const [, line] of read(page).matchAll(/(kubectl [^`\n]*)/g)) {
+      for (const [, kind, name] of line!.matchAll(BY_NAME)) {
+        expect(deployed, `${page}: ${line}`).toContain(`${KINDS[kind!]} ${name}`);
+        found++;
+      }
+      for (const [, name] of line!.matchAll(/app\.kubernetes\.io\/name=([a-z-]+)/g)) {
+        expect(names, `${page}: ${line}`).toContain(name);
+        found++;
+      }
+    }
+  }
+  expect(found).toBeGreaterThan(20);
 });

@@ -97,11 +97,16 @@ export function isAtLeast(version: string, minimum: string): boolean {
 async function find(tool: GoTool): Promise<FoundTool> {
   if (await serves(tool, tool.name)) return { path: tool.name };
   try {
-    return { path: await buildOnce(`${tool.name}-${tool.version}`, (workshop) => buildPackage(tool, workshop)) };
+    return { path: await buildGoTool(tool) };
   } catch (error) {
     if (!(error instanceof GoIsMissing)) throw error;
     return { path: undefined, reason: `${tool.name}${tool.minimum === undefined ? '' : ` ${tool.minimum} or newer`} on PATH, or go to build it` };
   }
+}
+
+/** Built here, whatever is on PATH: it needs no library, so that it also runs in an image of its own. */
+export function buildGoTool(tool: Pick<GoTool, 'name' | 'package' | 'version'>): Promise<string> {
+  return buildOnce(`${tool.name}-${tool.version}-static`, (workshop) => buildPackage(tool, workshop));
 }
 
 /** There is nothing to build with. */
@@ -143,26 +148,29 @@ async function serves(tool: GoTool, program: string): Promise<boolean> {
   }
 }
 
-/** How go is run in a workshop. A program without cgo needs no libraries, and runs in an image of its own. */
-export const goOptions = (folder: string, environment: NodeJS.ProcessEnv = {}) => ({
+/** How go is run in a workshop: without cgo, so that programs need no library. */
+export const goOptions = (folder: string) => ({
   cwd: folder,
   timeout: BUILD_TIMEOUT_MS,
   maxBuffer: BUILD_OUTPUT_BYTES,
-  env: { ...process.env, GOFLAGS: '-mod=mod', GOWORK: 'off', ...environment },
+  env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-mod=mod', GOWORK: 'off' },
 });
+
+/** For `go build`: without what debuggers need, which is half of a program. */
+export const SMALL = ['-trimpath', '-ldflags=-s -w'] as const;
 
 /**
  * In a throw-away module that requires the tool's: `go install package@version` refuses modules with
  * replace directives, which etcd's has. The go line makes Go prune the module graph; without it, it
  * finds packages of grpcurl's in two modules.
  */
-export async function buildPackage(tool: Pick<GoTool, 'package' | 'version'>, workshop: string, environment: NodeJS.ProcessEnv = {}, ...flags: string[]): Promise<string> {
-  const options = goOptions(workshop, environment);
+export async function buildPackage(tool: Pick<GoTool, 'package' | 'version'>, workshop: string): Promise<string> {
+  const options = goOptions(workshop);
   const built = join(workshop, 'built');
   await writeFile(join(workshop, 'go.mod'), 'module workshop\n\ngo 1.21\n');
   // The package, not its module: so that everything it imports is settled, too.
   await run('go', ['get', `${tool.package}@${tool.version}`], options);
-  await run('go', ['build', ...flags, '-o', built, tool.package], options);
+  await run('go', ['build', ...SMALL, '-o', built, tool.package], options);
   return built;
 }
 

@@ -17,7 +17,7 @@ export async function collectLogs(folder: string): Promise<void> {
     return text;
   };
   const pods = await keep('pods.txt', 'get', 'pods,jobs', '-o', 'wide');
-  const warnings = await keep('warnings.txt', 'get', 'events', '--field-selector=type=Warning', '--sort-by=.lastTimestamp', '-o', 'custom-columns=:.lastTimestamp,:involvedObject.name,:message');
+  const warnings = await keep('warnings.txt', 'get', 'events', '--field-selector=type=Warning', '--sort-by=.lastTimestamp', '-o', 'custom-columns=WHEN:.lastTimestamp,WHO:.involvedObject.name,WHAT:.message');
   await keep('described.txt', 'describe', 'pods');
   const names = await kubectl('get', 'pods', '-o', 'name').catch(() => '');
   for (const pod of names.split('\n').filter(Boolean)) {

@@ -19,8 +19,7 @@ export async function buildImage(version: string): Promise<string> {
   const metadata = { VERSION: version, REVISION: revision, CREATED: new Date().toISOString() };
   const name = `txmesh:e2e-${version}-${Date.now().toString(36)}`;
   const args = Object.entries(metadata).flatMap(([key, value]) => ['--build-arg', `${key}=${value}`]);
-  const options = { env: { DOCKER_BUILDKIT: '1' }, boundMs: BUILD_BOUND_MS };
-  await run(docker, ['build', '--file', `${ROOT}/deploy/image/Dockerfile`, '--tag', name, ...args, ROOT], options);
+  await run(docker, ['build', '--file', `${ROOT}/deploy/image/Dockerfile`, '--tag', name, ...args, ROOT], { boundMs: BUILD_BOUND_MS });
   return name;
 }
 
@@ -49,4 +48,9 @@ export async function shipImage(image: string, context: string): Promise<string>
   await run(docker, ['tag', image, remote]);
   await run(docker, ['push', remote]);
   return remote;
+}
+
+/** Takes the names away; what they share with other images stays. */
+export async function removeImages(names: readonly string[]): Promise<void> {
+  await run(docker, ['image', 'rm', ...names]);
 }

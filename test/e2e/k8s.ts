@@ -2,8 +2,8 @@
  * `npm run e2e:k8s`: the image, the manifests and the mesh on a real Kubernetes, the one that kubectl
  * reaches. Builds the image, deploys etcd (3), coordinator (2), participant (2), queue (2), counter (2), the
  * collector and Jaeger with TLS and network policies, runs the README's grpcurl commands through a
- * port-forward, finds a transaction's whole trace in Jaeger, runs etcd's maintenance once and scenarios of
- * k6, and then, while money, messages and counters are worked on, deletes leaders one by one and does
+ * port-forward, finds a transaction's whole trace in Jaeger, runs etcd's maintenance and the load of k6 once,
+ * and then, while money, messages and counters are worked on, deletes leaders one by one and does
  * the rest of blows.ts. At the end everything must add up.
  *
  *   --keep   leaves everything running at the end
@@ -27,8 +27,8 @@ import { until } from '../integration/support/until.ts';
 import { blows } from './blows.ts';
 import { collectLogs } from './collect.ts';
 import { Grpcurl, inDoubt, leadersOf } from './grpcurl.ts';
-import { buildImage, shipImage, sizeMb } from './image.ts';
-import { isScenario, runNow, runScenario } from './jobs.ts';
+import { buildImage, removeImages, shipImage, sizeMb } from './image.ts';
+import { runLoad, runNow } from './jobs.ts';
 import { apply, forwardPort, kubectl, NAMESPACE, run } from './kubectl.ts';
 import { runReadme } from './readme.ts';
 import { trySkaffold } from './skaffold.ts';
@@ -38,7 +38,6 @@ import { findWholeTrace } from './trace.ts';
 import { WorkPod, type Report } from './work-pod.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
-const SCENARIOS = ['smoke', 'mixed'];
 /** Between two faults, so that each one's gap is its own. */
 const CALM_MS = 5_000;
 const SETTLE_BOUND_MS = 60_000;
@@ -51,6 +50,8 @@ interface Images {
   named(manifest: string): string;
   readonly txmesh: string;
   readonly next: string;
+  /** Names of those that this run made. */
+  readonly made: readonly string[];
 }
 
 async function main(): Promise<number> {
@@ -60,23 +61,26 @@ async function main(): Promise<number> {
   if (tools === undefined) throw new Error('grpcurl is needed: put it, or go to build it, on PATH');
   const folder = mkdtempSync(join(tmpdir(), 'txmesh-e2e-'));
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => leave(signal));
+  let made: readonly string[] = [];
   try {
     const images = await provideAll(context);
+    made = images.made;
     steps.say(await steps.run('skaffold', () => trySkaffold(context)));
     await steps.run('deployment until all is ready', () => deploy(images, folder));
     const grpcurl = new Grpcurl(folder, tools.grpcurl);
     await steps.run('commands of README.md', () => tryReadme(grpcurl));
     await steps.run('trace in Jaeger', async () => steps.say(`Jaeger has the whole trace of a transaction: ${await findWholeTrace(grpcurl)}`));
     await steps.run('maintenance of etcd', maintain);
-    for (const scenario of SCENARIOS) await load(scenario, images);
+    await steps.run('load by k6', async () => steps.say(`the thresholds of k6 hold:\n${await runLoad(images.named)}`));
     const report = await steps.run('work while things break', () => breakThings(images, grpcurl));
     return await conclude(report, grpcurl);
   } catch (error) {
+    steps.say(`FAILED: ${String(error)}`);
     await collectLogs(join(ROOT, '.cache/e2e'));
     throw error;
   } finally {
     rmSync(folder, { recursive: true });
-    if (!options.keep) await steps.run('removal', () => run('kubectl', ['delete', 'namespace', NAMESPACE, '--ignore-not-found']));
+    if (!options.keep) await steps.run('removal', () => remove(made));
     console.log(steps.summary());
   }
 }
@@ -92,6 +96,11 @@ async function reachableContext(): Promise<string | undefined> {
     console.error(`\n!!! NOTHING WAS TESTED ON KUBERNETES: ${reason}\n`);
     return undefined;
   }
+}
+
+async function remove(images: readonly string[]): Promise<void> {
+  await run('kubectl', ['delete', 'namespace', NAMESPACE, '--ignore-not-found']);
+  if (images.length > 0) await removeImages(images);
 }
 
 /** Nothing is left behind by a run that is interrupted, either. */
@@ -110,9 +119,10 @@ async function provideAll(context: string): Promise<Images> {
     const ours = `txmesh:${version}`;
     names.delete(ours);
     const provided = await provideImages([...names], context);
-    provided.set(ours, await shipImage(built, context));
+    const [image, nextImage] = [await shipImage(built, context), await shipImage(next, context)];
+    provided.set(ours, image);
     const named = (manifest: string): string => manifest.replaceAll(/(?<=image: )\S+$/gm, (name) => provided.get(name) ?? name);
-    return { named, txmesh: provided.get(ours)!, next: await shipImage(next, context) };
+    return { named, txmesh: image, next: nextImage, made: [...new Set([built, next, image, nextImage])] };
   });
 }
 
@@ -143,11 +153,6 @@ async function tryReadme(grpcurl: Grpcurl): Promise<void> {
 
 async function maintain(): Promise<void> {
   for (const job of ['etcd-defragment', 'etcd-backup']) steps.say(`${job} ran:\n${await runNow(job)}`);
-}
-
-async function load(scenario: string, images: Images): Promise<void> {
-  if (!isScenario(scenario)) return console.error(`\n!!! THERE IS NO load/k6/scenarios/${scenario}.js: it was not run\n`);
-  steps.say(`thresholds of ${scenario} hold:\n${await steps.run(`k6 ${scenario}`, () => runScenario(scenario, images.named))}`);
 }
 
 /** One after the other while work goes on, each with the gaps in service that it made. */

@@ -8,6 +8,7 @@ import { forwardPort } from './kubectl.ts';
 const EXECUTE = 'txmesh.coordinator.v1.CoordinatorService/Execute';
 /** Spans leave the servers in batches, and wait for a while in the collector. */
 const ARRIVES_WITHIN_MS = 60_000;
+const POLL_MS = 500;
 const ANSWER_BOUND_MS = 10_000;
 /** What must be there: for every participant its two phases; for the coordinator the call, the decision and its write. */
 const EXPECTED: Readonly<Record<string, readonly string[]>> = {
@@ -21,7 +22,8 @@ interface Span {
   readonly spanID: string;
   readonly operationName: string;
   readonly processID: string;
-  readonly references: readonly { readonly refType: string; readonly spanID: string }[];
+  /** To its parent, and to what it is linked with. */
+  readonly references: readonly { readonly spanID: string }[];
 }
 
 interface Traces {
@@ -45,6 +47,7 @@ export async function findWholeTrace(grpcurl: Grpcurl): Promise<string> {
         return missing().length === 0;
       },
       () => `${missing().join(', ')}; there are ${spans.map(({ service, operationName }) => `${service}: ${operationName}`).join(', ') || 'no spans'}`,
+      POLL_MS,
     );
     return `${spans.length} spans of ${new Set(spans.map(({ service }) => service)).size} services, one tree below the call`;
   } finally {
@@ -81,7 +84,7 @@ function missingOf(spans: readonly (Span & { service: string })[], callerId: str
   const absent = Object.entries(EXPECTED).flatMap(([service, names]) =>
     names.filter((name) => !spans.some((span) => span.service === service && span.operationName === name)).map((name) => `no ${name} of ${service}`),
   );
-  const parentOf = ({ references }: Span): string | undefined => references.find(({ refType }) => refType === 'CHILD_OF')?.spanID;
-  const orphans = spans.filter((span) => !ids.has(parentOf(span) ?? '')).map(({ operationName }) => `the parent of ${operationName}`);
+  // A parent that is linked, too, as that of a write is, is told as a link alone.
+  const orphans = spans.filter(({ references }) => !references.some(({ spanID }) => ids.has(spanID))).map(({ operationName }) => `the parent of ${operationName}`);
   return [...absent, ...orphans];
 }

@@ -1,6 +1,6 @@
 /**
- * The programs in the images of others that the manifests name, from their Go modules, in the version of
- * the image. None needs cgo, so each runs in an image that holds nothing else.
+ * Programs in the images of others that the manifests name which are more than one package of a module,
+ * or are used in images alone. In the version of the image; without libraries, so each runs in an image that holds nothing else.
  */
 
 import { execFile } from 'node:child_process';
@@ -8,20 +8,11 @@ import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { parse, stringify } from 'yaml';
-import { buildOnce, buildPackage, GO_TOOLS, goOptions } from '../../../deploy/local/go-tool.ts';
+import { buildOnce, buildPackage, GO_TOOLS, goOptions, SMALL } from '../../../deploy/local/go-tool.ts';
 
 const run = promisify(execFile);
-const WITHOUT_CGO = { CGO_ENABLED: '0' };
-/** No tables for debuggers: half the size. */
-const SMALL = ['-trimpath', '-ldflags=-s -w'];
 
-/** One package, as a program of the name. */
-export function goProgram(name: string, path: string, version: string): Promise<string> {
-  return buildOnce(`${name}-${version}-static`, (workshop) => buildPackage({ package: path, version }, workshop, WITHOUT_CGO, ...SMALL));
-}
-
-export const etcdProgram = (name: 'etcd' | 'etcdctl' | 'etcdutl', version: string): Promise<string> =>
-  goProgram(name, name === 'etcdutl' ? 'go.etcd.io/etcd/etcdutl/v3' : GO_TOOLS[name].package, version);
+export const ETCDUTL = { name: 'etcdutl', package: 'go.etcd.io/etcd/etcdutl/v3', version: GO_TOOLS.etcd.version };
 
 /** Inside its own module, so that its own go.sum serves. Its web page is not in the module: what is built has the API alone. */
 export function jaegerProgram(moduleVersion: string): Promise<string> {
@@ -31,7 +22,7 @@ export function jaegerProgram(moduleVersion: string): Promise<string> {
     await cp((JSON.parse(stdout) as { Dir: string }).Dir, source, { recursive: true });
     await run('chmod', ['-R', 'u+w', source]);
     const built = join(workshop, 'built');
-    await run('go', ['build', ...SMALL, '-o', built, './cmd/jaeger'], goOptions(source, WITHOUT_CGO));
+    await run('go', ['build', ...SMALL, '-o', built, './cmd/jaeger'], goOptions(source));
     return built;
   });
 }
@@ -64,11 +55,11 @@ export async function collectorProgram(version: string): Promise<string> {
   });
   const shape = modules.flatMap(([, list]) => list.map(({ gomod }) => /(\w+) v/.exec(gomod)![1]!)).join('-');
   return buildOnce(`otelcol-${version}-${shape}-static`, async (workshop) => {
-    const builder = await buildPackage({ package: `${CORE}/cmd/builder`, version }, workshop, WITHOUT_CGO);
+    const builder = await buildPackage({ package: `${CORE}/cmd/builder`, version }, workshop);
     const output = join(workshop, 'collector');
     const manifest = { dist: { name: 'otelcol', version: version.slice(1), output_path: output }, ...Object.fromEntries(modules) };
     await writeFile(join(workshop, 'manifest.yaml'), stringify(manifest));
-    await run(builder, ['--config', join(workshop, 'manifest.yaml')], goOptions(workshop, WITHOUT_CGO));
+    await run(builder, ['--config', join(workshop, 'manifest.yaml')], goOptions(workshop));
     return join(output, 'otelcol');
   });
 }

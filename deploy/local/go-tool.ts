@@ -1,6 +1,7 @@
 /**
  * Finds the Go programs that tests run beside the project (etcd, etcdctl, grpcurl, kustomize, k6): on PATH when new
- * enough, else in a cache folder, else built there once through the Go module proxy.
+ * enough, else in a cache folder, else built there once through the Go module proxy. For images, other programs are
+ * built in the same way (buildOnce).
  */
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
@@ -45,7 +46,8 @@ export const GO_TOOLS = {
 
 export type FoundTool = { readonly path: string } | { readonly path: undefined; readonly reason: string };
 
-const BUILD_TIMEOUT_MS = 10 * 60_000;
+const BUILD_TIMEOUT_MS = 15 * 60_000;
+const BUILD_OUTPUT_BYTES = 16 * 1024 * 1024;
 /** A lock that its holder has not touched for this long belongs to a process that is gone. */
 const LOCK_STALE_MS = 30_000;
 const LOCK_TOUCH_MS = 5_000;
@@ -94,19 +96,46 @@ export function isAtLeast(version: string, minimum: string): boolean {
 
 async function find(tool: GoTool): Promise<FoundTool> {
   if (await serves(tool, tool.name)) return { path: tool.name };
-  const folder = join(process.env['TXMESH_CACHE_DIR'] ?? join(homedir(), '.cache', 'txmesh'), 'go-tools');
-  const target = join(folder, `${tool.name}-${tool.version}`);
-  if (await exists(target)) return { path: target };
   try {
-    await run('go', ['version']);
-  } catch {
+    return { path: await buildGoTool(tool) };
+  } catch (error) {
+    if (!(error instanceof GoIsMissing)) throw error;
     return { path: undefined, reason: `${tool.name}${tool.minimum === undefined ? '' : ` ${tool.minimum} or newer`} on PATH, or go to build it` };
   }
+}
+
+/** Built here, whatever is on PATH: it needs no library, so that it also runs in an image of its own. */
+export function buildGoTool(tool: Pick<GoTool, 'name' | 'package' | 'version'>): Promise<string> {
+  return buildOnce(`${tool.name}-${tool.version}-static`, (workshop) => buildPackage(tool, workshop));
+}
+
+/** There is nothing to build with. */
+export class GoIsMissing extends Error {}
+
+/**
+ * A program of the cache folder, built where it is not there yet, by one process at a time.
+ * @param name of the file, with the version in it
+ * @param build makes it in an empty folder, and returns its path there
+ */
+export async function buildOnce(name: string, build: (workshop: string) => Promise<string>): Promise<string> {
+  const folder = join(process.env['TXMESH_CACHE_DIR'] ?? join(homedir(), '.cache', 'txmesh'), 'go-tools');
+  const target = join(folder, name);
+  if (await exists(target)) return target;
+  await run('go', ['version']).catch((error: unknown) => {
+    throw new GoIsMissing(`${name} is not there, and go to build it is not on PATH`, { cause: error });
+  });
   await mkdir(folder, { recursive: true });
   await underLock(`${target}.lock`, async () => {
-    if (!(await exists(target))) await build(tool, folder, target);
+    if (await exists(target)) return;
+    const workshop = await mkdtemp(join(folder, 'build-'));
+    try {
+      console.error(`building ${name} once, into ${folder}`);
+      await rename(await build(workshop), target);
+    } finally {
+      await rm(workshop, { recursive: true, force: true });
+    }
   });
-  return { path: target };
+  return target;
 }
 
 async function serves(tool: GoTool, program: string): Promise<boolean> {
@@ -119,24 +148,30 @@ async function serves(tool: GoTool, program: string): Promise<boolean> {
   }
 }
 
+/** How go is run in a workshop: without cgo, so that programs need no library. */
+export const goOptions = (folder: string) => ({
+  cwd: folder,
+  timeout: BUILD_TIMEOUT_MS,
+  maxBuffer: BUILD_OUTPUT_BYTES,
+  env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-mod=mod', GOWORK: 'off' },
+});
+
+/** For `go build`: without what debuggers need, which is half of a program. */
+export const SMALL = ['-trimpath', '-ldflags=-s -w'] as const;
+
 /**
  * In a throw-away module that requires the tool's: `go install package@version` refuses modules with
  * replace directives, which etcd's has. The go line makes Go prune the module graph; without it, it
  * finds packages of grpcurl's in two modules.
  */
-async function build(tool: GoTool, folder: string, target: string): Promise<void> {
-  const workshop = await mkdtemp(join(folder, 'build-'));
-  try {
-    console.error(`building ${tool.name} ${tool.version} once, into ${target}`);
-    const options = { cwd: workshop, timeout: BUILD_TIMEOUT_MS, env: { ...process.env, GOFLAGS: '-mod=mod', GOWORK: 'off' } };
-    await writeFile(join(workshop, 'go.mod'), 'module workshop\n\ngo 1.21\n');
-    // The package, not its module: so that everything it imports is settled, too.
-    await run('go', ['get', `${tool.package}@${tool.version}`], options);
-    await run('go', ['build', '-o', join(workshop, 'built'), tool.package], options);
-    await rename(join(workshop, 'built'), target);
-  } finally {
-    await rm(workshop, { recursive: true, force: true });
-  }
+export async function buildPackage(tool: Pick<GoTool, 'package' | 'version'>, workshop: string): Promise<string> {
+  const options = goOptions(workshop);
+  const built = join(workshop, 'built');
+  await writeFile(join(workshop, 'go.mod'), 'module workshop\n\ngo 1.21\n');
+  // The package, not its module: so that everything it imports is settled, too.
+  await run('go', ['get', `${tool.package}@${tool.version}`], options);
+  await run('go', ['build', ...SMALL, '-o', built, tool.package], options);
+  return built;
 }
 
 /** Several test processes may want the same tool at once: one builds, the others wait. */

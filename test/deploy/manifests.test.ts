@@ -58,6 +58,14 @@ test('the overlay dev fits a laptop: one pod, in less than 1 GiB', async (contex
   expect(only!.spec.containers.map((container) => container.resources!.limits!['memory'])).toEqual(['512Mi']);
 });
 
+test('what the end-to-end test deploys keeps the rules, but that it scales by itself', async (context) => {
+  if (kustomize.command === undefined) return context.skip(`no kustomize: ${kustomize.reason}`);
+  const folder = join(root, 'test/e2e');
+  const [resources, load] = [await render(kustomize.command, join(folder, 'overlay')), await render(kustomize.command, join(folder, 'load'))];
+  expect([...resources, ...load].flatMap(findSchemaErrors)).toEqual([]);
+  expect(violations(resources).filter((violation) => !violation.includes('HorizontalPodAutoscaler'))).toEqual([]);
+});
+
 test('production has three or more replicas of each service, and etcd members that fail apart', async (context) => {
   if (kustomize.command === undefined) return context.skip(`no kustomize: ${kustomize.reason}`);
   const resources = await render(kustomize.command, join(deploy, 'overlays/production'));

@@ -1,8 +1,9 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { Ajv } from 'ajv';
 import { describe, expect, test } from 'vitest';
-import { parse } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 
 const root = resolve(import.meta.dirname, '../..');
 const read = (file: string): string => readFileSync(join(root, file), 'utf8');
@@ -46,3 +47,15 @@ describe('skaffold.yaml', () => {
     expect(dockerfile).toContain(`WORKDIR ${dest}\n`);
   });
 });
+
+/** The schema holds everywhere; what skaffold itself makes of the file is seen where it is installed. */
+const isInstalled = spawnSync('skaffold', ['version']).status === 0;
+if (!isInstalled) console.error('\n!!! skaffold IS NOT INSTALLED: `skaffold render` WAS NOT TRIED\n');
+else
+  test.each([undefined, ...config.profiles.map(({ name }: { name: string }) => name)])('skaffold render, profile %s', (profile) => {
+    const args = ['render', '--offline=true', '--digest-source=none', ...(profile === undefined ? [] : ['--profile', profile])];
+    const { stdout, stderr, status } = spawnSync('skaffold', args, { cwd: root, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 });
+    expect(status, stderr).toBe(0);
+    const kinds = parseAllDocuments(stdout).map((document) => document.toJS()?.kind);
+    expect(kinds).toEqual(expect.arrayContaining(['Namespace', 'StatefulSet', 'Service']));
+  });

@@ -6,16 +6,20 @@ import { run } from './kubectl.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const BUILD_BOUND_MS = 15 * 60_000;
-const docker = process.env['DOCKER'] ?? 'docker';
+/** Where clusters that don't take images as they are pull from. */
+export const REGISTRY = process.env['E2E_REGISTRY'] ?? 'localhost:5000';
+export const docker = process.env['DOCKER'] ?? 'docker';
 
-/** @returns its name, as pods are to use it. */
+/**
+ * Another version makes another image, of the same programs: its labels differ.
+ * @returns its name; shipImage tells which one pods are to use
+ */
 export async function buildImage(version: string): Promise<string> {
   const revision = execFileSync('git', ['rev-parse', 'HEAD'], { cwd: ROOT, encoding: 'utf8' }).trim();
   const metadata = { VERSION: version, REVISION: revision, CREATED: new Date().toISOString() };
-  const name = `txmesh:e2e-${Date.now().toString(36)}`;
+  const name = `txmesh:e2e-${version}-${Date.now().toString(36)}`;
   const args = Object.entries(metadata).flatMap(([key, value]) => ['--build-arg', `${key}=${value}`]);
-  const options = { env: { DOCKER_BUILDKIT: '1' }, boundMs: BUILD_BOUND_MS };
-  await run(docker, ['build', '--file', `${ROOT}/deploy/image/Dockerfile`, '--tag', name, ...args, ROOT], options);
+  await run(docker, ['build', '--file', `${ROOT}/deploy/image/Dockerfile`, '--tag', name, ...args, ROOT], { boundMs: BUILD_BOUND_MS });
   return name;
 }
 
@@ -24,9 +28,11 @@ export async function sizeMb(image: string): Promise<number> {
   return Math.round(Number(await run(docker, ['image', 'inspect', '--format', '{{.Size}}', image])) / 1e6);
 }
 
+/** By the context's name: kind and minikube have commands to load an image. */
+export const takesImagesAsTheyAre = (context: string): boolean => context.startsWith('kind-') || context === 'minikube';
+
 /**
- * By the context's name: kind and minikube have commands for it; others pull from E2E_REGISTRY
- * (localhost:5000), where it is pushed.
+ * Others than kind and minikube pull from the registry, where it is pushed.
  * @returns the name to use in pods
  */
 export async function shipImage(image: string, context: string): Promise<string> {
@@ -38,8 +44,13 @@ export async function shipImage(image: string, context: string): Promise<string>
     await run('minikube', ['image', 'load', image]);
     return image;
   }
-  const remote = `${process.env['E2E_REGISTRY'] ?? 'localhost:5000'}/${image}`;
+  const remote = `${REGISTRY}/${image}`;
   await run(docker, ['tag', image, remote]);
   await run(docker, ['push', remote]);
   return remote;
+}
+
+/** Takes the names away; what they share with other images stays. */
+export async function removeImages(names: readonly string[]): Promise<void> {
+  await run(docker, ['image', 'rm', ...names]);
 }

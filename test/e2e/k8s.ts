@@ -1,15 +1,19 @@
 /**
  * `npm run e2e:k8s`: the image, the manifests and the mesh on a real Kubernetes, the one that kubectl
- * reaches. Builds the image, deploys etcd (3), coordinator (2), participant (2), queue (2) and counter (2) with TLS
- * and network policies, runs the README's grpcurl commands through a port-forward, and then, while money is moved,
- * deletes leaders one by one and does the rest of blows.ts. At the end all money must be there.
+ * reaches. Builds the image, deploys etcd (3), coordinator (2), participant (2), queue (2), counter (2), the
+ * collector and Jaeger with TLS and network policies, runs the README's grpcurl commands through a
+ * port-forward, finds a transaction's whole trace in Jaeger, runs etcd's maintenance and the load of k6 once,
+ * and then, while money, messages and counters are worked on, deletes leaders one by one and does
+ * the rest of blows.ts. At the end everything must add up.
  *
  *   --keep   leaves everything running at the end
  *
  * Environment: E2E_REGISTRY (localhost:5000), where images are pushed unless the cluster is kind or
- * minikube; DOCKER, the docker to build with; E2E_K8S=1 makes a missing cluster a failure with CI=true.
+ * minikube; DOCKER, the docker to build with; E2E_K8S=1 makes a missing cluster a failure. Images of others that
+ * no registry has for us are built through the Go module proxy (third-party/).
  */
 
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -19,19 +23,36 @@ import { issue } from '../../deploy/certificates/issue.ts';
 import { neededCertificates, SERVICES } from '../../deploy/certificates/needed.ts';
 import { requireGoTools } from '../../deploy/local/go-tool.ts';
 import { version } from '../../services/version.ts';
-import { BankPod, type Report } from './bank-pod.ts';
-import { BLOWS } from './blows.ts';
-import { buildImage, shipImage, sizeMb } from './image.ts';
+import { until } from '../integration/support/until.ts';
+import { blows } from './blows.ts';
+import { collectLogs } from './collect.ts';
+import { Grpcurl, inDoubt, leadersOf } from './grpcurl.ts';
+import { buildImage, removeImages, shipImage, sizeMb } from './image.ts';
+import { runLoad, runNow } from './jobs.ts';
 import { apply, forwardPort, kubectl, NAMESPACE, run } from './kubectl.ts';
-import { grpcurlIn, leadersOf, runReadme, type Grpcurl } from './readme.ts';
+import { runReadme } from './readme.ts';
+import { trySkaffold } from './skaffold.ts';
+import { Steps } from './steps.ts';
+import { provideImages } from './third-party/images.ts';
+import { findWholeTrace } from './trace.ts';
+import { WorkPod, type Report } from './work-pod.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 /** Between two faults, so that each one's gap is its own. */
 const CALM_MS = 5_000;
+const SETTLE_BOUND_MS = 60_000;
 
 const { values: options } = parseArgs({ options: { keep: { type: 'boolean', default: false } } });
-const startMs = performance.now();
-const say = (text: string): void => console.log(`[${Math.round((performance.now() - startMs) / 1000)} s] ${text}`);
+const steps = new Steps();
+
+interface Images {
+  /** In a manifest, puts the names of the images that this cluster has in place of those of deploy/. */
+  named(manifest: string): string;
+  readonly txmesh: string;
+  readonly next: string;
+  /** Names of those that this run made. */
+  readonly made: readonly string[];
+}
 
 async function main(): Promise<number> {
   const context = await reachableContext();
@@ -39,24 +60,28 @@ async function main(): Promise<number> {
   const tools = await requireGoTools('grpcurl');
   if (tools === undefined) throw new Error('grpcurl is needed: put it, or go to build it, on PATH');
   const folder = mkdtempSync(join(tmpdir(), 'txmesh-e2e-'));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => leave(signal));
+  let made: readonly string[] = [];
   try {
-    say(`building the image`);
-    const built = await buildImage(version);
-    say(`built ${built}, ${await sizeMb(built)} MB; bringing it to ${context}`);
-    const image = await shipImage(built, context);
-    await deploy(image, folder);
-    const grpcurl = grpcurlIn(folder, tools.grpcurl);
-    await tryReadme(grpcurl);
-    const report = await breakThings(image, grpcurl);
-    return conclude(report);
+    const images = await provideAll(context);
+    made = images.made;
+    steps.say(await steps.run('skaffold', () => trySkaffold(context)));
+    await steps.run('deployment until all is ready', () => deploy(images, folder));
+    const grpcurl = new Grpcurl(folder, tools.grpcurl);
+    await steps.run('commands of README.md', () => tryReadme(grpcurl));
+    await steps.run('trace in Jaeger', async () => steps.say(`Jaeger has the whole trace of a transaction: ${await findWholeTrace(grpcurl)}`));
+    await steps.run('maintenance of etcd', maintain);
+    await steps.run('load by k6', async () => steps.say(`the thresholds of k6 hold:\n${await runLoad(images.named)}`));
+    const report = await steps.run('work while things break', () => breakThings(images, grpcurl));
+    return await conclude(report, grpcurl);
   } catch (error) {
-    console.error(await kubectl('get', 'pods').catch(String));
-    console.error(await kubectl('get', 'events', '--field-selector=type=Warning', '-o', 'custom-columns=:involvedObject.name,:message').catch(String));
-    console.error(await kubectl('logs', '--selector=app.kubernetes.io/name in (txmesh, bank)', '--prefix', '--tail=15').catch(String));
+    steps.say(`FAILED: ${String(error)}`);
+    await collectLogs(join(ROOT, '.cache/e2e'));
     throw error;
   } finally {
     rmSync(folder, { recursive: true });
-    if (!options.keep) await run('kubectl', ['delete', 'namespace', NAMESPACE, '--ignore-not-found']);
+    if (!options.keep) await steps.run('removal', () => remove(made));
+    console.log(steps.summary());
   }
 }
 
@@ -67,13 +92,41 @@ async function reachableContext(): Promise<string | undefined> {
     return (await run('kubectl', ['config', 'current-context'])).trim();
   } catch (error) {
     const reason = `no Kubernetes is in reach (kubectl, KUBECONFIG): ${(error as Error).message.trim()}`;
-    if (process.env['CI'] === 'true' && process.env['E2E_K8S'] === '1') throw new Error(reason, { cause: error });
+    if (process.env['E2E_K8S'] === '1') throw new Error(reason, { cause: error });
     console.error(`\n!!! NOTHING WAS TESTED ON KUBERNETES: ${reason}\n`);
     return undefined;
   }
 }
 
-async function deploy(image: string, folder: string): Promise<void> {
+async function remove(images: readonly string[]): Promise<void> {
+  await run('kubectl', ['delete', 'namespace', NAMESPACE, '--ignore-not-found']);
+  if (images.length > 0) await removeImages(images);
+}
+
+/** Nothing is left behind by a run that is interrupted, either. */
+function leave(signal: NodeJS.Signals): void {
+  if (!options.keep) spawnSync('kubectl', ['delete', 'namespace', NAMESPACE, '--ignore-not-found', '--wait=false']);
+  process.kill(process.pid, signal);
+}
+
+async function provideAll(context: string): Promise<Images> {
+  const built = await steps.run('image', () => buildImage(version));
+  const next = await steps.run('another image', () => buildImage(`${version}-next`));
+  steps.say(`built ${built}, ${await sizeMb(built)} MB, and ${next}; bringing them to ${context}`);
+  return steps.run('images for the cluster', async () => {
+    const manifests = await Promise.all(['overlay', 'load'].map((overlay) => run('kubectl', ['kustomize', join(import.meta.dirname, overlay)])));
+    const names = new Set([...manifests.join('\n').matchAll(/^\s*-? ?image: (\S+)$/gm)].map(([, name]) => name!));
+    const ours = `txmesh:${version}`;
+    names.delete(ours);
+    const provided = await provideImages([...names], context);
+    const [image, nextImage] = [await shipImage(built, context), await shipImage(next, context)];
+    provided.set(ours, image);
+    const named = (manifest: string): string => manifest.replaceAll(/(?<=image: )\S+$/gm, (name) => provided.get(name) ?? name);
+    return { named, txmesh: image, next: nextImage, made: [...new Set([built, next, image, nextImage])] };
+  });
+}
+
+async function deploy(images: Images, folder: string): Promise<void> {
   await run('kubectl', ['delete', 'namespace', NAMESPACE, '--ignore-not-found']);
   await apply(readFileSync(join(ROOT, 'deploy/base/namespace.yaml'), 'utf8').replace('name: txmesh', `name: ${NAMESPACE}`));
   const secrets = neededCertificates(NAMESPACE).map((needed) => {
@@ -83,53 +136,58 @@ async function deploy(image: string, folder: string): Promise<void> {
     return { apiVersion: 'v1', kind: 'Secret', type: 'kubernetes.io/tls', metadata: { name: needed.secret, namespace: NAMESPACE }, stringData: files };
   });
   await apply(JSON.stringify({ apiVersion: 'v1', kind: 'List', items: secrets }));
-  const manifest = await run('kubectl', ['kustomize', join(import.meta.dirname, 'overlay')]);
-  await apply(manifest.replaceAll(`image: txmesh:${version}`, `image: ${image}`));
-  say('deployed; waiting until all of it is ready');
-  for (const set of ['etcd', ...SERVICES]) await kubectl('rollout', 'status', `statefulset/${set}`, '--timeout=240s');
-  say(`ready:\n${await kubectl('get', 'pods', '-o', 'wide')}`);
+  await apply(images.named(await run('kubectl', ['kustomize', join(import.meta.dirname, 'overlay')])));
+  const all = [...['etcd', ...SERVICES].map((set) => `statefulset/${set}`), 'deployment/jaeger', 'deployment/opentelemetry-collector'];
+  for (const each of all) await kubectl('rollout', 'status', each, '--timeout=240s');
+  steps.say(`ready:\n${await kubectl('get', 'pods', '-o', 'wide')}`);
 }
 
 async function tryReadme(grpcurl: Grpcurl): Promise<void> {
   const forward = await forwardPort('service/coordinator', 50051);
   try {
-    say(`${await runReadme(forward.address, grpcurl)} grpcurl commands of README.md do over TLS what it shows`);
+    steps.say(`${await runReadme(forward.address, grpcurl)} grpcurl commands of README.md do over TLS what it shows`);
   } finally {
     forward.close();
   }
 }
 
-/** One after the other while money is moved, each with the gaps in service that it made. */
-async function breakThings(image: string, grpcurl: Grpcurl): Promise<Report> {
-  const bank = await BankPod.start(image);
-  say('money is being moved inside the cluster');
+async function maintain(): Promise<void> {
+  for (const job of ['etcd-defragment', 'etcd-backup']) steps.say(`${job} ran:\n${await runNow(job)}`);
+}
+
+/** One after the other while work goes on, each with the gaps in service that it made. */
+async function breakThings(images: Images, grpcurl: Grpcurl): Promise<Report> {
+  const work = await WorkPod.start(images.txmesh);
+  steps.say('work goes on inside the cluster');
   await pause(CALM_MS);
-  for (const { what, strike } of BLOWS) {
+  for (const { what, strike } of blows(grpcurl, images.next)) {
     const before = Date.now();
-    await strike();
+    const struck = await strike();
     await pause(CALM_MS);
-    say(`${what}: ${bank.gapsSince(before)}; ${await leadership(grpcurl)}`);
+    const tookSeconds = Math.round((Date.now() - before) / 1000);
+    steps.say(`${what} (${struck}; ${tookSeconds} s): ${work.gapsSince(before)}; ${await leadership(grpcurl)}`);
   }
-  return bank.finish();
+  return work.finish();
 }
 
 /** How many partitions each pod leads, in words. */
 async function leadership(grpcurl: Grpcurl): Promise<string> {
-  const forward = await forwardPort('service/coordinator', 50051);
-  try {
-    const leaders = [...(await leadersOf(forward.address, grpcurl))].sort(([a], [b]) => a.localeCompare(b));
-    return `partitions led: ${leaders.map(([pod, count]) => `${pod || 'nobody'} ${count}`).join(', ')}`;
-  } finally {
-    forward.close();
-  }
+  const leaders = [...(await leadersOf(grpcurl))].sort(([a], [b]) => a.localeCompare(b));
+  return `partitions led: ${leaders.map(([pod, count]) => `${pod || 'nobody'} ${count}`).join(', ')}`;
 }
 
-function conclude({ violations, ...report }: Report): number {
-  say(`${report.transfers} transfers in ${report.seconds} s, ${report.refused} refused, ${report.unknownAtFirst} settled later, ${report.audits} audits; errors: ${JSON.stringify(report.errors)}`);
-  say(`the longest time without a transfer: ${report.longestGapMs} ms`);
-  for (const violation of violations) say(`VIOLATION: ${violation}`);
-  say(violations.length === 0 ? 'all money is there, and no transaction is in doubt' : 'FAILED');
-  return violations.length === 0 && report.transfers > 0 ? 0 : 1;
+async function conclude({ violations, done, longestGapMs, errors, ...report }: Report, grpcurl: Grpcurl): Promise<number> {
+  const list = (counts: Readonly<Record<string, number>>, unit = ''): string => Object.entries(counts).map(([what, count]) => `${what} ${count}${unit}`).join(', ');
+  steps.say(`in ${report.seconds} s: ${list(done)}; ${report.refused} refused, ${report.unknownAtFirst} settled later, ${report.audits} audits; errors: ${list(errors) || 'none'}`);
+  steps.say(`the longest time without: ${list(longestGapMs, ' ms')}`);
+  let open: readonly string[] = [];
+  await until('nothing is in doubt', SETTLE_BOUND_MS, async () => (open = await inDoubt(grpcurl)).length === 0, () => open.join('; '));
+  for (const violation of violations) steps.say(`VIOLATION: ${violation}`);
+  const idle = Object.keys(done).filter((what) => done[what] === 0);
+  if (idle.length > 0) steps.say(`nothing was done: ${idle.join(', ')}`);
+  const isGood = violations.length === 0 && idle.length === 0;
+  steps.say(isGood ? 'all money, every message and every add is there, once, and no transaction is in doubt' : 'FAILED');
+  return isGood ? 0 : 1;
 }
 
 process.exitCode = await main();

@@ -1,28 +1,8 @@
 /** The grpcurl commands of README.md, against a server that demands certificates. */
 
-import { mkdirSync, symlinkSync } from 'node:fs';
-import { delimiter, isAbsolute, join } from 'node:path';
 import { meet, README, steps, substitute } from '../support/readme-commands.ts';
+import type { Grpcurl } from './grpcurl.ts';
 import { run } from './kubectl.ts';
-
-export interface Grpcurl {
-  /** Flags in place of -plaintext. */
-  readonly tls: string;
-  /** With grpcurl on PATH. */
-  readonly env: NodeJS.ProcessEnv;
-}
-
-/** @param folder with ca.crt, tls.crt and tls.key; a link to grpcurl is put there. */
-export function grpcurlIn(folder: string, program: string): Grpcurl {
-  const bin = join(folder, 'bin');
-  mkdirSync(bin);
-  if (isAbsolute(program)) symlinkSync(program, join(bin, 'grpcurl'));
-  const file = (name: string): string => join(folder, name);
-  return {
-    tls: `-cacert ${file('ca.crt')} -cert ${file('tls.crt')} -key ${file('tls.key')}`,
-    env: { PATH: `${bin}${delimiter}${process.env['PATH']}` },
-  };
-}
 
 /** @returns how many commands did what README.md shows. @throws for the first that did not. */
 export async function runReadme(address: string, { tls, env }: Grpcurl): Promise<number> {
@@ -43,17 +23,4 @@ export async function runReadme(address: string, { tls, env }: Grpcurl): Promise
 function forFourPartitions(command: string): string {
   const all = [0, 1, 2, 3].map((partition) => `{"partition":${partition},"revision":0}`).join(',');
   return command.replace('{"partition":0,"revision":0}', all).replace(/\| head -n \d+$/, '| head -n 200');
-}
-
-/** Which pods lead partitions, from the cluster itself. */
-export async function leadersOf(address: string, { tls, env }: Grpcurl): Promise<Map<string, number>> {
-  const answer = await run('sh', ['-c', `grpcurl ${tls} ${address} txmesh.cluster.v1.ClusterService/GetCluster`], { env, boundMs: 30_000 });
-  const { cluster } = JSON.parse(answer) as { cluster: { services: { partitions: { address?: string }[] }[] } };
-  const leaders = new Map<string, number>();
-  for (const { partitions } of cluster.services)
-    for (const { address: leader = '' } of partitions) {
-      const pod = leader.split('.')[0]!;
-      leaders.set(pod, (leaders.get(pod) ?? 0) + 1);
-    }
-  return leaders;
 }

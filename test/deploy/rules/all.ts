@@ -1,17 +1,19 @@
 import { quotaAgrees, referencesHold, servicesLead, settingsExist } from './consistency.ts';
-import { available, bounded, drained, probed } from './operation.ts';
+import { available, bounded, drained, probed, scaled } from './operation.ts';
 import type { Rule } from './rule.ts';
-import { connected, fixedImages, lockedDown, noToken } from './security.ts';
+import { connected, fixedImages, lockedDown, noToken, restricted } from './security.ts';
 import { collected, scraped } from './telemetry.ts';
 
 export const RULES: readonly Rule[] = [
   lockedDown,
+  restricted,
   noToken,
   fixedImages,
   connected,
   probed,
   bounded,
   available,
+  scaled,
   drained,
   settingsExist,
   referencesHold,

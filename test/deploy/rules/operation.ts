@@ -59,6 +59,24 @@ export const available: Rule = {
     }),
 };
 
+export const scaled: Rule = {
+  name: 'servers that share a store are two or more, and are scaled by the CPU they use, down one at a time',
+  check: (resources) =>
+    podsIn(resources).flatMap((pods) => {
+      const server = serverOf(pods);
+      if (server === undefined || environmentOf(server, resources)['TXMESH_STORE'] !== 'etcd') return [];
+      const where = nameOf(pods.owner);
+      const scaler = resources.find(({ kind, spec }) => kind === 'HorizontalPodAutoscaler' && spec.scaleTargetRef.name === pods.owner.metadata.name);
+      if (scaler === undefined) return [`${where}: no HorizontalPodAutoscaler scales it`];
+      const { minReplicas, maxReplicas, metrics, behavior } = scaler.spec;
+      return [
+        ...(minReplicas >= 2 && maxReplicas > minReplicas ? [] : [`${where}: it is scaled from ${minReplicas} to ${maxReplicas} replicas`]),
+        ...(metrics.some(({ resource }: { resource?: { name: string } }) => resource?.name === 'cpu') ? [] : [`${where}: it is not scaled by the CPU it uses`]),
+        ...(behavior?.scaleDown?.policies?.every(({ type, value }: { type: string; value: number }) => type === 'Pods' && value === 1) ? [] : [`${where}: more than one may go at a time`]),
+      ];
+    }),
+};
+
 /** For the process to end and to be reaped. */
 const MARGIN_SECONDS = 5;
 

@@ -27,6 +27,17 @@ export const lockedDown: Rule = {
     }),
 };
 
+export const restricted: Rule = {
+  name: 'the cluster itself refuses pods that break the restricted Pod Security Standard',
+  check: (resources) => {
+    const namespaces = resources.filter(({ kind }) => kind === 'Namespace');
+    if (namespaces.length === 0) return ['there is no Namespace'];
+    return namespaces.flatMap((namespace) =>
+      namespace.metadata.labels?.['pod-security.kubernetes.io/enforce'] === 'restricted' ? [] : [`${nameOf(namespace)}: it does not enforce the restricted standard`],
+    );
+  },
+};
+
 export const noToken: Rule = {
   name: 'pods have an account of their own and no access to the API of Kubernetes',
   check: (resources) =>

@@ -13,13 +13,14 @@ export async function until<T>(
   boundMs: number,
   condition: () => T | undefined | false | Promise<T | undefined | false>,
   state: () => unknown = () => '',
+  pollMs: number = POLL_MS,
 ): Promise<T> {
   const endMs = performance.now() + boundMs;
   for (;;) {
     const answer = await condition();
     if (answer !== undefined && answer !== false) return answer;
     if (performance.now() > endMs) throw new Error(`not within ${boundMs} ms: ${what}. ${String(state())}`);
-    await pause(POLL_MS);
+    await pause(pollMs);
   }
 }
 

@@ -1,0 +1,65 @@
+/**
+ * Programs in the images of others that the manifests name which are more than one package of a module,
+ * or are used in images alone. In the version of the image; without libraries, so each runs in an image that holds nothing else.
+ */
+
+import { execFile } from 'node:child_process';
+import { cp, readFile, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { parse, stringify } from 'yaml';
+import { buildOnce, buildPackage, GO_TOOLS, goOptions, SMALL } from '../../../deploy/local/go-tool.ts';
+
+const run = promisify(execFile);
+
+export const ETCDUTL = { name: 'etcdutl', package: 'go.etcd.io/etcd/etcdutl/v3', version: GO_TOOLS.etcd.version };
+
+/** Inside its own module, so that its own go.sum serves. Its web page is not in the module: what is built has the API alone. */
+export function jaegerProgram(moduleVersion: string): Promise<string> {
+  return buildOnce(`jaeger-${moduleVersion}-static`, async (workshop) => {
+    const { stdout } = await run('go', ['mod', 'download', '-json', `github.com/jaegertracing/jaeger@${moduleVersion}`], goOptions(workshop));
+    const source = join(workshop, 'jaeger');
+    await cp((JSON.parse(stdout) as { Dir: string }).Dir, source, { recursive: true });
+    await run('chmod', ['-R', 'u+w', source]);
+    const built = join(workshop, 'built');
+    await run('go', ['build', ...SMALL, '-o', built, './cmd/jaeger'], goOptions(source));
+    return built;
+  });
+}
+
+const CORE = 'go.opentelemetry.io/collector';
+const CONTRIB = 'github.com/open-telemetry/opentelemetry-collector-contrib';
+/** Where the components are that our configuration may name; all are in the image `otel/opentelemetry-collector`, too. */
+const COMPONENTS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  receivers: { otlp: `${CORE}/receiver/otlpreceiver`, prometheus: `${CONTRIB}/receiver/prometheusreceiver` },
+  processors: { batch: `${CORE}/processor/batchprocessor`, memory_limiter: `${CORE}/processor/memorylimiterprocessor` },
+  exporters: {
+    debug: `${CORE}/exporter/debugexporter`,
+    otlp: `${CORE}/exporter/otlpexporter`,
+    otlphttp: `${CORE}/exporter/otlphttpexporter`,
+    prometheus: `${CONTRIB}/exporter/prometheusexporter`,
+  },
+  extensions: { health_check: `${CONTRIB}/extension/healthcheckextension` },
+};
+const CONFIGURATION = resolve(import.meta.dirname, '../../../deploy/components/opentelemetry-collector/config.yaml');
+
+/** With the components that our configuration names, by the collector's own builder. */
+export async function collectorProgram(version: string): Promise<string> {
+  const configuration = parse(await readFile(CONFIGURATION, 'utf8')) as Record<string, object>;
+  const modules = Object.entries(COMPONENTS).map(([kind, known]) => {
+    // otlp/jaeger is a component otlp, of the name jaeger.
+    const types = [...new Set(Object.keys(configuration[kind] ?? {}).map((id) => id.split('/')[0]!))].sort();
+    const unknown = types.find((type) => known[type] === undefined);
+    if (unknown !== undefined) throw new Error(`${CONFIGURATION} names ${kind} ${unknown}: say in ${import.meta.filename} where that is`);
+    return [kind, types.map((type) => ({ gomod: `${known[type]} ${version}` }))] as const;
+  });
+  const shape = modules.flatMap(([, list]) => list.map(({ gomod }) => /(\w+) v/.exec(gomod)![1]!)).join('-');
+  return buildOnce(`otelcol-${version}-${shape}-static`, async (workshop) => {
+    const builder = await buildPackage({ package: `${CORE}/cmd/builder`, version }, workshop);
+    const output = join(workshop, 'collector');
+    const manifest = { dist: { name: 'otelcol', version: version.slice(1), output_path: output }, ...Object.fromEntries(modules) };
+    await writeFile(join(workshop, 'manifest.yaml'), stringify(manifest));
+    await run(builder, ['--config', join(workshop, 'manifest.yaml')], goOptions(workshop));
+    return join(output, 'otelcol');
+  });
+}

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { connect, json, type Mesh } from 'txmesh/client';
 import { LoadTarget, NO_K6 } from './support.ts';
 
-const BUILD_MS = 15 * 60_000;
+const BUILD_MS = 30 * 60_000;
 
 describe('the audit', () => {
   let target: LoadTarget | undefined;

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { Collector } from './collector.ts';
 import { LoadTarget, NO_K6 } from './support.ts';
 
-const BUILD_MS = 15 * 60_000;
+const BUILD_MS = 30 * 60_000;
 
 describe('k6 against a server', () => {
   let target: LoadTarget | undefined;

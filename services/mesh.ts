@@ -13,6 +13,7 @@ import { systemClock, type Clock, type Timer } from './runtime/clock.ts';
 import { joinCluster, joinService } from './runtime/cluster/identity.ts';
 import { Replica, type Hosted } from './runtime/cluster/replica.ts';
 import { ClusterView } from './runtime/cluster/view.ts';
+import { FAULT_PROTO, FaultInjection } from './runtime/faults/injection.ts';
 import { Capacity } from './runtime/router/capacity.ts';
 import { Places, type LocalTerm } from './runtime/router/place.ts';
 import { Readiness } from './runtime/router/readiness.ts';
@@ -68,11 +69,13 @@ class MeshNode implements Node {
   constructor(settings: NodeSettings, ports: NodePorts) {
     this.settings = settings;
     this.ports = ports;
-    const { metrics } = ports;
-    this.store = metrics === undefined ? ports.store : new MeteredStore(ports.store, metrics);
     this.clock = ports.clock ?? systemClock;
     const { clock } = this;
-    const { log, credentials, guard } = ports;
+    const { log, credentials, guard, metrics, spans = new Spans(false, '') } = ports;
+    const injection = settings.faultInjection ? new FaultInjection({ clock, spans, log, entropy: Math.random }) : undefined;
+    if (injection !== undefined) this.undo.push(() => injection.close());
+    const inner = injection?.store(ports.store) ?? ports.store;
+    this.store = metrics === undefined ? inner : new MeteredStore(inner, metrics);
     this.channels = new Channels({ clock, metrics, ...(credentials && { credentials: credentials.channels }) });
     this.capacity = new Capacity(this.store, clock);
     this.server = new MeshServer({
@@ -83,9 +86,10 @@ class MeshNode implements Node {
       guard,
       ...(credentials && { credentials: credentials.server }),
       ...(settings.server && { settings: settings.server }),
+      ...(injection === undefined && { hiddenFiles: [FAULT_PROTO] }),
     });
     const { store, server } = this;
-    this.mount = new Mount(settings, { store, clock, server, log, spans: ports.spans ?? new Spans(false, ''), metrics, faults: ports.faults });
+    this.mount = new Mount(settings, { store, clock, server, log, spans, metrics, faults: ports.faults, injection });
   }
 
   get address(): string {

@@ -63,6 +63,7 @@ export const SETTINGS = {
   jwtAlgorithms: setting('jwt-algorithms', list(oneOf(...ALGORITHMS)), 'RS256,PS256,ES256,EdDSA', 'algorithms that tokens may be signed with, separated by commas'),
   jwtLeeway: setting('jwt-leeway', duration(0, 300_000), '30s', 'by how much clocks may differ where the times of a token are checked'),
   audit: setting('audit', oneOf('denied', 'all'), 'denied', 'calls that the log has audit events of: denied ones and administration, or all'),
+  faultInjection: setting('fault-injection', oneOf('true', 'false'), 'false', 'for development only: serve txmesh.admin.v1.FaultService, by which whoever reaches this server makes it fail on purpose'),
   logLevel: setting('log-level', oneOf('debug', 'info', 'warn', 'error'), 'info', 'least severe level that is logged, as JSON lines on standard error'),
 } as const;
 

@@ -330,6 +330,7 @@ export class Term<Command extends object, Stored, Reply, Message> {
         startMs,
         endMs: clock.nowMs(),
         durationMs: clock.monotonicMs() - beganMs,
+        fault: result.fault,
       };
       observer?.through(batch.observed, report);
       meter?.batch(batch.commands, report);

@@ -50,6 +50,8 @@ export interface BatchReport {
   readonly endMs: number;
   /** Of the monotonic clock. */
   readonly durationMs: number;
+  /** Name of the fault that was injected on the way. */
+  readonly fault?: string | undefined;
 }
 
 /** Watches a term, for traces and measurements. */

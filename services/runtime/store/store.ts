@@ -93,7 +93,12 @@ export interface WriteBatch {
  * leased keys.
  */
 export type WriteResult =
-  | { readonly type: 'written'; readonly revision: number }
+  | {
+      readonly type: 'written';
+      readonly revision: number;
+      /** Name of the fault that was injected on the way; see services/runtime/faults. */
+      readonly fault?: string;
+    }
   | { readonly type: 'refused' };
 
 /**

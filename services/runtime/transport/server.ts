@@ -59,6 +59,8 @@ export interface ServerOptions {
   readonly settings?: Partial<ServerSettings>;
   /** Absent: nobody counts. */
   readonly metrics?: Metrics | undefined;
+  /** Protos that reflection does not tell of, by their names. */
+  readonly hiddenFiles?: readonly string[];
 }
 
 export class MeshServer {
@@ -92,7 +94,7 @@ export class MeshServer {
       'grpc-node.max_session_memory': Number.MAX_SAFE_INTEGER,
     });
     this.health.addTo(this.guarded());
-    addReflection(this.guarded());
+    addReflection(this.guarded(), options.hiddenFiles);
   }
 
   /** Adds a service; it is NOT_SERVING until {@link setServing} says otherwise. */

@@ -72,7 +72,7 @@ class MeshNode implements Node {
     this.store = metrics === undefined ? ports.store : new MeteredStore(ports.store, metrics);
     this.clock = ports.clock ?? systemClock;
     const { clock } = this;
-    const { log, credentials } = ports;
+    const { log, credentials, guard } = ports;
     this.channels = new Channels({ clock, metrics, ...(credentials && { credentials: credentials.channels }) });
     this.capacity = new Capacity(this.store, clock);
     this.server = new MeshServer({
@@ -80,6 +80,7 @@ class MeshNode implements Node {
       entropy: Math.random,
       log,
       metrics,
+      guard,
       ...(credentials && { credentials: credentials.server }),
       ...(settings.server && { settings: settings.server }),
     });
@@ -98,15 +99,15 @@ class MeshNode implements Node {
   async start(): Promise<void> {
     const { settings, store, clock, mount } = this;
     const { metrics } = this.ports;
-    const clusterId = await joinCluster(store, randomUUID(), clock.nowMs());
+    const cluster = await joinCluster(store, randomUUID(), clock.nowMs());
     const fallback = settings.defaultPartitions ?? DEFAULTS.partitions;
     const services = [];
     for (const { name, kind } of mount.wanted) services.push(await joinService(store, name, kind, settings.partitions, fallback));
-    const view = (this.joined = new ClusterView(clusterId, store, clock));
+    const view = (this.joined = new ClusterView(cluster, store, clock));
     this.undo.push(() => view.close());
     await view.refreshServices();
     const links = this.createLinks(view);
-    this.hosted = services.map((service) => mount.host(service, links, clusterId));
+    this.hosted = services.map((service) => mount.host(service, links, cluster));
     this.undo.push(mount.serve({ view, links, router: <Term extends LocalTerm<never>>() => this.router<Term>(view) }));
     const names = services.map(({ name }) => name);
     await this.listen();

@@ -1,7 +1,9 @@
 /** The server as a command: settings in, one mesh process out, until it is told to stop. */
 
+import { catalogueOfMesh } from './mesh/access.ts';
 import { startNode, type Faults, type Node, type NodePorts } from './mesh.ts';
 import { systemClock } from './runtime/clock.ts';
+import { openSecurity, SecurityInvalid, type Security } from './runtime/security/open.ts';
 import { StoreError } from './runtime/store/errors.ts';
 import { openStore } from './runtime/store/open.ts';
 import type { Store } from './runtime/store/store.ts';
@@ -9,16 +11,24 @@ import { createLog, type Log } from './runtime/telemetry/log.ts';
 import { Spans } from './runtime/telemetry/spans.ts';
 import { startTelemetry, type TelemetryHandle } from './runtime/telemetry/start.ts';
 import { TelemetryError } from './runtime/telemetry/telemetry-error.ts';
+import { CertificateFiles } from './runtime/transport/certificate-files.ts';
 import { channelCredentials, serverCredentials } from './runtime/transport/credentials.ts';
 import { ListenError } from './runtime/transport/listen-error.ts';
+import { COMMANDS } from './settings/commands.ts';
 import { helpText, readSettings, SettingError } from './settings/read.ts';
 import type { Settings } from './settings/table.ts';
 import { version } from './version.ts';
 
-const USAGE = `txmesh ${version}: changes that span several services happen completely or not at all\n\nUsage: txmesh [SETTING …]`;
+const USAGE = `txmesh ${version}: changes that span several services happen completely or not at all\n\nUsage: txmesh [SETTING …]           runs a server\n${commands()}\n       txmesh policy check|explain FILE …`;
+
+function commands(): string {
+  const usage = Object.entries(COMMANDS).map(([name, { help }]) => `       txmesh ${`${name} [SETTING …]`.padEnd(26)} ${help}`);
+  return usage.join('\n');
+}
 /** Of services created now; on one machine more of them would only make smaller batches. */
 const DEFAULT_PARTITIONS = { embedded: 1, memory: 1, etcd: 4 } as const;
 const LONGEST_ETCD_REQUEST_MS = 5_000;
+const LOG_BASE = { 'service.name': 'txmesh', pid: process.pid };
 /** What telemetry may take to send what is left. */
 const LAST_EXPORT_MS = 5_000;
 
@@ -62,11 +72,11 @@ export async function runServer(
     console.error(`txmesh: ${error.message}`);
     return error instanceof TelemetryError ? 2 : 1;
   }
-  const log = createLog(settings.logLevel, { 'service.name': 'txmesh', pid: process.pid }, { logger: telemetry.logger });
+  const log = createLog(settings.logLevel, LOG_BASE, { logger: telemetry.logger });
   try {
     return await serve(settings, log, telemetry, ports, stop.promise);
   } catch (error) {
-    if (!(error instanceof StoreError || error instanceof ListenError || error instanceof SettingError)) throw error;
+    if (!(error instanceof StoreError || error instanceof ListenError || error instanceof SettingError || error instanceof SecurityInvalid)) throw error;
     console.error(`txmesh: ${error.message}`);
     return 1;
   } finally {
@@ -81,14 +91,40 @@ async function serve(
   ports: ServerPorts,
   stopped: Promise<string>,
 ): Promise<number> {
-  const credentials = credentialsOf(settings);
+  const logged = (message: string, fields: Record<string, unknown>): void =>
+    'error' in fields ? log.error(message, fields) : log.info(message, fields);
+  const credentials = credentialsOf(settings, logged);
+  const security = securityOf(settings, log);
+  try {
+    return await run(settings, { log, logged, telemetry, credentials, security }, ports, stopped);
+  } finally {
+    security.close();
+  }
+}
+
+interface Running {
+  readonly log: Log;
+  /** The log of what has no level: an error where there is one. */
+  readonly logged: NodePorts['log'];
+  readonly telemetry: TelemetryHandle;
+  readonly credentials: NodePorts['credentials'];
+  readonly security: Security;
+}
+
+async function run(
+  settings: Settings,
+  { log, logged, telemetry, credentials, security }: Running,
+  ports: ServerPorts,
+  stopped: Promise<string>,
+): Promise<number> {
   const opened = await openStore({
     ...settings,
     etcdQuotaBytes: settings.etcdQuota,
     // A write that hangs is in the way of stepping down and leading again: no longer than a lease.
     etcdRequestTimeoutMs: Math.min(settings.lease, LONGEST_ETCD_REQUEST_MS),
+    etcdCertificatePollMs: settings.certificatePoll,
     clock: systemClock,
-    warn: (message) => log.warn(message),
+    log: logged,
   });
   const store = ports.wrapStore?.(opened) ?? opened;
   const node: Node = await startNode(
@@ -107,13 +143,19 @@ async function serve(
       leaseTtlMs: settings.lease,
       retentionMs: settings.retention,
       historyLimit: settings.history,
-      server: { maxMessageBytes: settings.maxMessage, maxCalls: settings.maxRequests },
+      server: {
+        maxMessageBytes: settings.maxMessage,
+        maxCalls: settings.maxRequests,
+        maxConnectionAgeMs: settings.maxConnectionAge,
+        connectionGraceMs: settings.connectionGrace,
+      },
     },
     {
       store,
-      log: (message, fields) => ('error' in fields ? log.error(message, fields) : log.info(message, fields)),
+      log: logged,
       spans: new Spans(telemetry.enabled, version, (message, fields) => log.debug(message, fields)),
       metrics: telemetry.metrics,
+      guard: security.guard,
       ...(credentials && { credentials }),
       ...(ports.faults === undefined ? {} : { faults: ports.faults }),
     },
@@ -135,12 +177,34 @@ function bounded(sending: Promise<void>): Promise<void> {
   return Promise.race([sending, promise]).finally(() => timer.cancel());
 }
 
+function securityOf(settings: Settings, log: Log): Security {
+  const { policy, jwtJwks, jwtIssuer, jwtAudience, jwtAlgorithms, jwtLeeway, audit, tlsCert } = settings;
+  return openSecurity(
+    {
+      policy,
+      keys: jwtJwks,
+      ...(jwtJwks !== undefined && { tokens: { issuer: jwtIssuer!, audience: jwtAudience!, algorithms: jwtAlgorithms, leewayMs: jwtLeeway } }),
+      audit,
+      encrypted: tlsCert !== undefined,
+    },
+    {
+      catalogue: catalogueOfMesh(),
+      clock: systemClock,
+      // At a level of its own: who logs errors alone wants these all the same.
+      audit: createLog('info', LOG_BASE).info,
+      info: (message, fields) => log.info(message, fields),
+      error: (message, fields) => log.error(message, fields),
+    },
+  );
+}
+
 /** With an authority given, both ends of every connection show a certificate that comes from it. */
-function credentialsOf({ tlsCert, tlsKey, tlsCa }: Settings): NodePorts['credentials'] {
+function credentialsOf({ tlsCert, tlsKey, tlsCa, certificatePoll }: Settings, log: NodePorts['log']): NodePorts['credentials'] {
   if (tlsCert === undefined || tlsKey === undefined) return undefined;
   const files = { certFile: tlsCert, keyFile: tlsKey, ...(tlsCa !== undefined && { caFile: tlsCa }) };
   try {
-    return { server: serverCredentials(files), channels: channelCredentials(files) };
+    const certificates = new CertificateFiles(files, { pollMs: certificatePoll, log });
+    return { server: serverCredentials(certificates), channels: channelCredentials(certificates) };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new SettingError(`the certificates can't be used (settings --tls-cert, --tls-key, --tls-ca): ${reason}`, { cause: error });

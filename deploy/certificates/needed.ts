@@ -19,18 +19,24 @@ const ETCD_MEMBERS = ['etcd-0', 'etcd-1', 'etcd-2'];
 /** For port-forwards. */
 const LOOPBACK = ['DNS:localhost', 'IP:127.0.0.1', 'IP:::1'];
 
-export function neededCertificates(namespace: string): Needed[] {
+/** As SPIFFE ids, by which policies name them: `deploy/components/mtls/policy.yaml`. */
+const TRUST_DOMAIN = 'spiffe://txmesh';
+
+/** Who calls the mesh from outside: programs, and people with rights of their own. */
+export const CLIENTS = ['client', 'operator'] as const;
+
+/** @param clients names of those who call; each has a certificate of its own. */
+export function neededCertificates(namespace: string, clients: readonly string[] = CLIENTS): Needed[] {
   const service = (name: string): string[] => [name, `${name}.${namespace}`, `${name}.${namespace}.svc`].map((host) => `DNS:${host}`);
   const replicas = (headless: string): string[] => [`DNS:*.${headless}.${namespace}.svc`, `DNS:*.${headless}.${namespace}.svc.cluster.local`];
-  const identity = (account: string): string => `URI:spiffe://cluster.local/ns/${namespace}/sa/${account}`;
   return [
     ...SERVICES.map((name) => ({
       secret: `${name}-tls`,
       authority: 'mesh' as const,
       commonName: name,
-      names: [...service(name), ...replicas(`${name}-headless`), ...LOOPBACK, identity(name)],
+      names: [...service(name), ...replicas(`${name}-headless`), ...LOOPBACK, `URI:${TRUST_DOMAIN}/service/${name}`],
     })),
-    { secret: 'client-tls', authority: 'mesh', commonName: 'client', names: [identity('client')] },
+    ...clients.map((name) => ({ secret: `${name}-tls`, authority: 'mesh' as const, commonName: name, names: [`URI:${TRUST_DOMAIN}/client/${name}`] })),
     {
       secret: 'etcd-tls',
       authority: 'etcd',
@@ -38,6 +44,6 @@ export function neededCertificates(namespace: string): Needed[] {
       // The servers use short names, which a wildcard may not stand for.
       names: [...service('etcd'), ...ETCD_MEMBERS.map((member) => `DNS:${member}.etcd-headless`), ...replicas('etcd-headless'), ...LOOPBACK],
     },
-    { secret: 'etcd-client-tls', authority: 'etcd', commonName: 'txmesh', names: [identity('etcd-client')] },
+    { secret: 'etcd-client-tls', authority: 'etcd', commonName: 'txmesh', names: [`URI:${TRUST_DOMAIN}/store/client`] },
   ];
 }

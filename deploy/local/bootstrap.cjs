@@ -25,6 +25,7 @@ const SCRIPTS = {
   bench: 'load/bench/main.ts',
   load: 'load/k6/run.ts',
   certificates: 'deploy/certificates/main.ts',
+  dashboards: 'deploy/dashboards/main.ts',
   'e2e:k8s': 'test/e2e/k8s.ts',
 };
 

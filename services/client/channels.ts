@@ -2,7 +2,10 @@
 
 import { isIP } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
+import type { Clock } from '../runtime/clock.ts';
 import type { Settings } from './options.ts';
+import { tokenInterceptor } from './token-interceptor.ts';
+import { TokenSource } from './token-source.ts';
 
 const DEFAULTS: grpc.ChannelOptions = {
   // Who fell silent without closing its connections (a paused process, a cut cable) is noticed after 5 s:
@@ -24,7 +27,10 @@ export class Channels {
   private readonly credentials: grpc.ChannelCredentials;
   private readonly options: grpc.ChannelOptions;
 
-  constructor({ credentials, channelOptions }: Pick<Settings, 'credentials' | 'channelOptions'>) {
+  private readonly token: TokenSource | undefined;
+
+  constructor({ credentials, channelOptions, token }: Pick<Settings, 'credentials' | 'channelOptions' | 'token'>, clock: Clock) {
+    this.token = token === undefined ? undefined : new TokenSource(token, clock);
     this.credentials = credentials ?? grpc.credentials.createInsecure();
     this.options = { ...DEFAULTS, ...channelOptions };
   }
@@ -33,7 +39,7 @@ export class Channels {
   to(address: string): grpc.Client {
     let client = this.clients.get(address);
     if (client === undefined) {
-      client = new grpc.Client(address, this.credentials, { ...this.nameOptions(address), ...this.options });
+      client = new grpc.Client(address, this.credentials, { ...this.nameOptions(address), ...this.options, ...this.tokenOptions(address) });
       this.clients.set(address, client);
     }
     return client;
@@ -47,6 +53,11 @@ export class Channels {
   private nameOptions(address: string): grpc.ChannelOptions {
     const host = address.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
     return this.credentials._isSecure() && isIP(host) !== 0 ? { 'grpc.ssl_target_name_override': `${host}.` } : {};
+  }
+
+  private tokenOptions(address: string): grpc.ClientOptions {
+    const { token, credentials } = this;
+    return token === undefined ? {} : { interceptors: [tokenInterceptor({ source: token, address, encrypted: credentials._isSecure() })] };
   }
 
   /** Closes the connections to addresses that are no longer of use, once their calls are done. */

@@ -124,6 +124,12 @@ export class Unavailable extends TxmeshError {}
 /** Too much is waiting, here or at the server; it was not executed. */
 export class Overloaded extends TxmeshError {}
 
+/** The server does not know who calls, or does not believe it: the token is missing, wrong or has expired. */
+export class NotAuthenticated extends TxmeshError {}
+
+/** The caller has no right to do this; nothing was done. */
+export class PermissionDenied extends TxmeshError {}
+
 /** The deadline passed. */
 export class DeadlineExceeded extends TxmeshError {}
 
@@ -159,6 +165,8 @@ const CLASSES: Readonly<Record<Code, new (details: ErrorDetails) => TxmeshError>
   OUT_OF_RANGE: PositionCompacted,
   UNAVAILABLE: Unavailable,
   INTERNAL: InternalError,
+  UNAUTHENTICATED: NotAuthenticated,
+  PERMISSION_DENIED: PermissionDenied,
 };
 
 /** The error for a failure, of the class that its reason's code has. */

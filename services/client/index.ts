@@ -31,9 +31,11 @@ export {
   FailedPrecondition,
   InternalError,
   InvalidRequest,
+  NotAuthenticated,
   NotFound,
   OutcomeUnknown,
   Overloaded,
+  PermissionDenied,
   PositionCompacted,
   TransactionAborted,
   TxmeshError,
@@ -68,6 +70,7 @@ export type { ListOptions, Mesh, Position, TransactionEvent, WatchTransactionsOp
 export { check, del, json, put, text } from './operations.ts';
 export type { Content, DeleteOptions, MergeRule, Operation, Precondition, PutOptions, TypedValue, Value } from './operations.ts';
 export type { CallOptions, ConnectOptions } from './options.ts';
+export type { Token } from './token-source.ts';
 export type { Aborted, Branch, BranchState, Committed, Heuristic, Outcome, State, TransactionInfo } from './outcome-codec.ts';
 export type { ConsumeOptions, PullOptions } from './queue/consume.ts';
 export type { Message, MessageLike } from './queue/message.ts';
@@ -91,4 +94,6 @@ export type {
 export type { Retention, Topic, TopicOptions, TopicSettings } from './queue/topic-codec.ts';
 export type { ListPageOptions, Topics, UpdateOptions } from './queue/topics.ts';
 export type { TransactionOptions } from './run-transaction.ts';
+export { tlsFromFiles } from './tls.ts';
+export type { TlsOptions } from './tls.ts';
 export type { Transaction } from './transaction.ts';

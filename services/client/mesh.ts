@@ -14,11 +14,11 @@ import { Counter } from './counter/counter.ts';
 import { Counters } from './counter/counters.ts';
 import { COUNTER } from './counter/operations.ts';
 import { sleep, type Deadline } from './deadline.ts';
-import { Cancelled, closedError, invalidRequest, makeError, type TxmeshError } from './errors.ts';
+import { Cancelled, closedError, makeError, type TxmeshError } from './errors.ts';
 import { Executor, type ExecuteOptions } from './executor.ts';
 import { abortTransaction, begin, routedTo, type BeginOptions, type InteractiveTransaction } from './interactive.ts';
 import { KeyValue } from './key-value.ts';
-import { DEFAULT_MAX_PENDING, DEFAULT_TIMEOUT_MS, type CallOptions, type ConnectOptions, type Environment } from './options.ts';
+import { settingsFrom, type CallOptions, type ConnectOptions, type Environment } from './options.ts';
 import { branchInfo, nameOf, transactionInfo, type Branch, type Heuristic, type Outcome, type State, type TransactionInfo } from './outcome-codec.ts';
 import { QUEUE } from './queue/message.ts';
 import { Publishers } from './queue/publishers.ts';
@@ -78,9 +78,7 @@ export class Mesh implements AsyncDisposable {
 
   /** @internal Use {@link connect}. */
   constructor(options: ConnectOptions, environment: Environment) {
-    if (options.addresses.length === 0) throw invalidRequest('at least one address is needed, as host:port', 'addresses');
-    const { credentials, channelOptions = {}, timeoutMs = DEFAULT_TIMEOUT_MS, maxPending = DEFAULT_MAX_PENDING } = options;
-    this.rpc = new Rpc({ addresses: options.addresses, credentials, channelOptions, timeoutMs, maxPending }, environment);
+    this.rpc = new Rpc(settingsFrom(options), environment);
     this.executor = new Executor(this.rpc);
     this.publishers = new Publishers(this.rpc);
     this.mapKnown = new Promise((resolve, reject) => {

@@ -3,6 +3,7 @@
 import type * as grpc from '@grpc/grpc-js';
 import { systemClock, type Clock } from '../runtime/clock.ts';
 import { invalidRequest } from './errors.ts';
+import type { Token } from './token-source.ts';
 
 /** How to reach a mesh. */
 export interface ConnectOptions {
@@ -10,6 +11,8 @@ export interface ConnectOptions {
   readonly addresses: readonly string[];
   /** Default: insecure, without TLS. */
   readonly credentials?: grpc.ChannelCredentials;
+  /** A JSON Web Token that says who calls, or a function that gets one, asked again before it expires. Needs TLS, but on loopback. */
+  readonly token?: Token;
   /** For @grpc/grpc-js, over the SDK's own. */
   readonly channelOptions?: grpc.ChannelOptions;
   /** The deadline of calls that name none, milliseconds. Default 30,000. */
@@ -32,9 +35,16 @@ export interface CallOptions {
 export interface Settings {
   readonly addresses: readonly string[];
   readonly credentials: grpc.ChannelCredentials | undefined;
+  readonly token: Token | undefined;
   readonly channelOptions: grpc.ChannelOptions;
   readonly timeoutMs: number;
   readonly maxPending: number;
+}
+
+/** What was given, with the defaults. @throws InvalidRequest */
+export function settingsFrom({ addresses, credentials, token, channelOptions = {}, timeoutMs = DEFAULT_TIMEOUT_MS, maxPending = DEFAULT_MAX_PENDING }: ConnectOptions): Settings {
+  if (addresses.length === 0) throw invalidRequest('at least one address is needed, as host:port', 'addresses');
+  return { addresses, credentials, token, channelOptions, timeoutMs, maxPending };
 }
 
 /** Longer deadlines are cut to this: a day. */

@@ -39,7 +39,7 @@ export class Rpc {
     this.settings = settings;
     this.environment = environment;
     this.map = new ClusterMap(settings.addresses, environment.clock);
-    this.channels = new Channels(settings);
+    this.channels = new Channels(settings, environment.clock);
   }
 
   deadline(what: string, options: CallOptions): Deadline {

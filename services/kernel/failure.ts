@@ -112,6 +112,20 @@ export const REASONS = {
   COUNTER_OVERFLOW: 'FAILED_PRECONDITION',
   /** The counter's configuration or a slot of it is changing; surely not executed. Comes with a retry delay. */
   COUNTER_CHANGING: 'UNAVAILABLE',
+  /** The method needs a caller who shows who it is; nothing was done. */
+  NOT_AUTHENTICATED: 'UNAUTHENTICATED',
+  /** The token is not what it should be; the message says why. */
+  TOKEN_INVALID: 'UNAUTHENTICATED',
+  /** The token's time is over. */
+  TOKEN_EXPIRED: 'UNAUTHENTICATED',
+  /** A token came over a connection that anybody can read. */
+  TOKEN_UNENCRYPTED: 'UNAUTHENTICATED',
+  /** The keys that tokens are verified with can't be had; surely not executed. Comes with a retry delay. */
+  TOKEN_KEYS_UNAVAILABLE: 'UNAVAILABLE',
+  /** No rule of the policy allows it to this caller; nothing was done. */
+  PERMISSION_DENIED: 'PERMISSION_DENIED',
+  /** The caller is over a limit of the policy; surely not executed. Comes with a retry delay. */
+  CALLER_LIMIT: 'RESOURCE_EXHAUSTED',
   /** An error of the software; the log has more under the trace id. */
   INTERNAL: 'INTERNAL',
 } as const;

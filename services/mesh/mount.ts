@@ -11,6 +11,7 @@ import type { Message as CoordinatorMessage } from '../kernel/coordinator/types.
 import type { OpaqueOperation } from '../kernel/messages.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { ClusterHandlers } from '../runtime/cluster/handlers.ts';
+import type { ClusterIdentity } from '../runtime/cluster/identity.ts';
 import type { Hosted } from '../runtime/cluster/replica.ts';
 import { COORDINATOR, type ClusterView, type Service, type ServiceKind } from '../runtime/cluster/view.ts';
 import { branchHandlers } from '../runtime/participant/handlers/branches.ts';
@@ -84,10 +85,11 @@ export class Mount {
     return kind === undefined ? unknownParticipant(service, participant, 'participant') : kind.decodeOperations(operations);
   }
 
-  host(service: Service, links: Links, clusterId: string): Hosted {
+  host(service: Service, links: Links, cluster: ClusterIdentity): Hosted {
     const { store, clock, spans, metrics } = this.ports;
     const { queueLimit, retentionMs = DEFAULT_RETENTION_MS } = this.settings;
-    const common = { service, store, clock, entropy: Math.random, retentionMs, metrics, ...(queueLimit !== undefined && { queueLimit }) };
+    const { numbersAbove } = cluster;
+    const common = { service, store, clock, entropy: Math.random, retentionMs, numbersAbove, metrics, ...(queueLimit !== undefined && { queueLimit }) };
     const [engine = ''] = store.description.split(' ');
     if (service.name === COORDINATOR)
       return hostCoordinator({
@@ -98,15 +100,16 @@ export class Mount {
     const { kind } = this.mounted.find((each) => each.kind.name === service.kind)!;
     return kind.host({
       ...common,
-      clusterId,
+      clusterId: cluster.clusterId,
       send: ({ message }) => links.toCoordinator(message),
       observer: (partition) => spanObserver(spans, engine, service.name, partition, describeCommand),
     });
   }
 
   private sendFromCoordinator(message: CoordinatorMessage, links: Links): void {
+    if (this.ports.faults?.loses(message) === true) return;
     if (message.to === 'everybody') links.mark(message.mark);
-    else if (this.ports.faults?.loses(message.message) !== true) links.toParticipant(message.message);
+    else links.toParticipant(message.message);
   }
 
   /**

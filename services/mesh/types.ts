@@ -1,12 +1,13 @@
 /** What a process of a mesh is told, what it needs of the world, and what it is. */
 
 import type * as grpc from '@grpc/grpc-js';
-import type { ToParticipant } from '../kernel/messages.ts';
+import type { Message as CoordinatorMessage } from '../kernel/coordinator/types.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { ClusterView } from '../runtime/cluster/view.ts';
 import type { Store } from '../runtime/store/store.ts';
 import type { Metrics } from '../runtime/telemetry/metrics/metrics.ts';
 import type { Spans } from '../runtime/telemetry/spans.ts';
+import type { Guard } from '../runtime/transport/guard.ts';
 import type { ServerSettings } from '../runtime/transport/server.ts';
 
 /** Times in milliseconds. */
@@ -45,8 +46,8 @@ export interface NodeSettings {
 
 /** What can go wrong on purpose, for the tour and for tests. Nothing else sets it. */
 export interface Faults {
-  /** Whether this message of a coordinator partition is lost on its way, as the network may lose it. */
-  loses(message: ToParticipant): boolean;
+  /** Whether this message of a coordinator partition, to a participant or to everybody, is lost on its way. */
+  loses(message: CoordinatorMessage): boolean;
 }
 
 export interface NodePorts {
@@ -59,6 +60,8 @@ export interface NodePorts {
   readonly metrics?: Metrics | undefined;
   /** Default: without TLS. */
   readonly credentials?: { readonly server: grpc.ServerCredentials; readonly channels: grpc.ChannelCredentials };
+  /** Who may call what. Default: everybody everything. */
+  readonly guard?: Guard | undefined;
   readonly faults?: Faults;
   /** Whether the store is this process's own, closed when it stops. Default true. */
   readonly closesStore?: boolean;

@@ -6,7 +6,7 @@ import type { DeliveryTag } from '../kernel/queue/types.ts';
 /** A message within its topic. */
 export interface MessageId {
   readonly partition: number;
-  /** Of a memory topic the epoch; else 0. */
+  /** Of a memory topic the epoch; else 0, or of a cluster that was restored where its numbers begin. */
   readonly incarnation: number;
   readonly position: number;
 }
@@ -46,7 +46,7 @@ export class Routes {
   }
 }
 
-/** `<route>:<generation>.<position>.<attempt>`, and the epoch for a memory topic; numbers in base 36. */
+/** `<route>:<generation>.<position>.<attempt>`, and the incarnation if it is not 0; numbers in base 36. */
 export function formatAckId(route: string, { generation, position, attempt, incarnation }: DeliveryTag): string {
   const id = `${route}:${generation.toString(36)}.${position.toString(36)}.${attempt.toString(36)}`;
   return incarnation === 0 ? id : `${id}.${incarnation.toString(36)}`;

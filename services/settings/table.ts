@@ -1,5 +1,6 @@
 /** Every setting of the server: its flag, its environment variable, its rule, its help. */
 
+import { ALGORITHMS } from '../runtime/security/algorithms.ts';
 import { duration, list, oneOf, text, wholeNumber, bytes, type Rule } from './rules.ts';
 
 export interface Setting<T> {
@@ -11,7 +12,7 @@ export interface Setting<T> {
   readonly help: string;
 }
 
-const setting = <T>(flag: string, rule: Rule<T>, fallback: string | undefined, help: string): Setting<T> => ({
+export const setting = <T>(flag: string, rule: Rule<T>, fallback: string | undefined, help: string): Setting<T> => ({
   flag,
   rule,
   help,
@@ -48,10 +49,20 @@ export const SETTINGS = {
   history: setting('history', wholeNumber(0, 100), '0', 'earlier versions that are kept of each key'),
   maxMessage: setting('max-message', bytes(), '4MiB', 'largest message that is taken'),
   maxRequests: setting('max-requests', wholeNumber(1, 1_000_000), '10000', 'most requests at a time; more are refused with a retry delay'),
+  maxConnectionAge: setting('max-connection-age', duration(1000, 7 * 86_400_000), '30m', 'a connection that is older, give or take a tenth, is ended in good order, so that callers connect anew and follow scaling'),
+  connectionGrace: setting('connection-grace', duration(0, 3_600_000), '1m', 'how long calls and streams on such a connection may go on'),
   drain: setting('drain', duration(0, 300_000), '10s', 'bound of a graceful stop'),
   tlsCert: setting('tls-cert', text(), undefined, 'file with the certificate to serve with (PEM); default: plain text'),
   tlsKey: setting('tls-key', text(), undefined, 'file with the key of the certificate (PEM)'),
   tlsCa: setting('tls-ca', text(), undefined, 'file with the authority that the certificates of callers and of other servers must come from (PEM)'),
+  certificatePoll: setting('certificate-poll', duration(100, 3_600_000), '10s', "how often the certificate files, etcd's too, are looked at; new connections use what they say then"),
+  policy: setting('policy', text(), undefined, 'file that says who may call what (YAML), read again when it changes; default: whoever reaches the server may call everything'),
+  jwtJwks: setting('jwt-jwks', text(), undefined, 'file or https URL with the public keys that tokens of callers are verified with (a JSON Web Key Set); default: no tokens are taken'),
+  jwtIssuer: setting('jwt-issuer', text(), undefined, 'issuer that tokens must come from (iss)'),
+  jwtAudience: setting('jwt-audience', text(), undefined, 'audience that tokens must be meant for (aud)'),
+  jwtAlgorithms: setting('jwt-algorithms', list(oneOf(...ALGORITHMS)), 'RS256,PS256,ES256,EdDSA', 'algorithms that tokens may be signed with, separated by commas'),
+  jwtLeeway: setting('jwt-leeway', duration(0, 300_000), '30s', 'by how much clocks may differ where the times of a token are checked'),
+  audit: setting('audit', oneOf('denied', 'all'), 'denied', 'calls that the log has audit events of: denied ones and administration, or all'),
   logLevel: setting('log-level', oneOf('debug', 'info', 'warn', 'error'), 'info', 'least severe level that is logged, as JSON lines on standard error'),
 } as const;
 
@@ -59,5 +70,21 @@ export type SettingName = keyof typeof SETTINGS;
 export type Settings = { readonly [K in SettingName]: (typeof SETTINGS)[K] extends Setting<infer T> ? Value<K, T> : never };
 
 /** Settings without a default may be undefined. */
-type Optional = 'healthPort' | 'metricsHost' | 'advertise' | 'etcdUser' | 'etcdPassword' | 'etcdCa' | 'etcdCert' | 'etcdKey' | 'partitions' | 'tlsCert' | 'tlsKey' | 'tlsCa';
+type Optional =
+  | 'healthPort'
+  | 'metricsHost'
+  | 'advertise'
+  | 'etcdUser'
+  | 'etcdPassword'
+  | 'etcdCa'
+  | 'etcdCert'
+  | 'etcdKey'
+  | 'partitions'
+  | 'tlsCert'
+  | 'tlsKey'
+  | 'tlsCa'
+  | 'policy'
+  | 'jwtJwks'
+  | 'jwtIssuer'
+  | 'jwtAudience';
 type Value<K, T> = K extends Optional ? T | undefined : T;

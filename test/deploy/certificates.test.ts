@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { spiffeIdIn } from '../../services/runtime/security/certificate.ts';
 import { issue } from '../../deploy/certificates/issue.ts';
-import { neededCertificates, SERVICES } from '../../deploy/certificates/needed.ts';
+import { CLIENTS, neededCertificates, SERVICES } from '../../deploy/certificates/needed.ts';
 
 const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
 const needed = neededCertificates('shop');
@@ -28,7 +29,14 @@ describe('certificates for the manifests', () => {
     for (const name of [service, `${service}.shop.svc`, `${service}-0.${service}-headless.shop.svc`, 'localhost']) expect(isFor(name, cert), name).toBe(true);
     expect(parse(cert).checkIP('127.0.0.1')).toBe('127.0.0.1');
     for (const name of [`${service}-0.${service}-headless.bank.svc`, 'etcd', 'example.org']) expect(isFor(name, cert), name).toBe(false);
-    expect(parse(cert).subjectAltName).toContain(`URI:spiffe://cluster.local/ns/shop/sa/${service}`);
+    expect(parse(cert).subjectAltName).toContain(`URI:spiffe://txmesh/service/${service}`);
+    expect(spiffeIdIn(parse(cert).subjectAltName!)).toBe(`spiffe://txmesh/service/${service}`);
+  });
+
+  test.each(CLIENTS)('%s has an identity of its own, and no name of a server', (client) => {
+    const { cert } = issued(`${client}-tls`);
+    expect(spiffeIdIn(parse(cert).subjectAltName!)).toBe(`spiffe://txmesh/client/${client}`);
+    expect(isFor('coordinator', cert)).toBe(false);
   });
 
   test('members of etcd are known by the names that the servers and their peers use', () => {

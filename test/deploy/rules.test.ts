@@ -26,6 +26,7 @@ function changed(name: string, change: (resource: any) => void): Resource[] {
 const pod = (resource: any): any => resource.spec.template.spec;
 const server = (resource: any): any => pod(resource).containers[0];
 const SERVER = 'StatefulSet coordinator';
+const COLLECTOR = 'ConfigMap opentelemetry-collector';
 
 const CASES: readonly [what: string, name: string, change: (resource: any) => void, violation: RegExp][] = [
   ['root', SERVER, (r) => delete pod(r).securityContext.runAsNonRoot, /runAsNonRoot/],
@@ -66,6 +67,17 @@ const CASES: readonly [what: string, name: string, change: (resource: any) => vo
   ['a Service that maps ports', 'Service coordinator', (r) => (r.spec.ports[0].port = 443), /port 443 leads to 50051/],
   ['a scaler of nothing', 'HorizontalPodAutoscaler coordinator', (r) => (r.spec.scaleTargetRef.name = 'other'), /no StatefulSet other/],
   ['a set without its Service', 'Service coordinator-headless', (r) => (r.metadata.name = 'other'), /no Service coordinator-headless/],
+  ['a scrape of no port', 'Service queue-headless', (r) => r.spec.ports.pop(), /queue-headless metrics is no port of a Service/],
+  ['a scrape that no policy allows', 'NetworkPolicy servers', (r) => r.spec.ingress.pop(), /no policy lets it connect to StatefulSet coordinator/],
+  ['a scrape that may not leave', 'NetworkPolicy prometheus', (r) => r.spec.egress.shift(), /no policy lets it connect to StatefulSet coordinator/],
+  ['a member of etcd that may not be scraped', 'NetworkPolicy etcd', (r) => r.spec.ingress.pop(), /etcd-headless 2381: no policy lets it connect to StatefulSet etcd/],
+  ['a server that is not scraped', 'ConfigMap prometheus', (r) => (r.data['prometheus.yml'] = r.data['prometheus.yml'].replace('- _metrics._tcp.queue-headless', '')), /StatefulSet queue: Prometheus does not scrape it/],
+  ['a pipeline of what is not there', COLLECTOR, (r) => (r.data['config.yaml'] = r.data['config.yaml'].replace('exporters: [debug]', 'exporters: [loki]')), /exporters loki is not declared/],
+  ['an exporter for nobody', COLLECTOR, (r) => (r.data['config.yaml'] = r.data['config.yaml'].replace('exporters: [debug]', 'exporters: [prometheus]')), /exporters debug is in no pipeline/],
+  ['a component that the image lacks', COLLECTOR, (r) => (r.data['config.yaml'] = r.data['config.yaml'].replace('  batch:', '  tail_sampling: {}\n  batch:')), /tail_sampling is none that we know/],
+  ['a collector without a limit', COLLECTOR, (r) => (r.data['config.yaml'] = r.data['config.yaml'].replace('processors: [memory_limiter, batch]', 'processors: [batch]')), /does not begin with memory_limiter/],
+  ['a collector that listens elsewhere', COLLECTOR, (r) => (r.data['config.yaml'] = r.data['config.yaml'].replace('0.0.0.0:4318', '0.0.0.0:4319')), /sends to http:\/\/opentelemetry-collector:4318, where the collector does not listen/],
+  ['traces that may not leave', 'NetworkPolicy opentelemetry-collector', (r) => delete r.spec.egress, /no policy lets it send to jaeger:4317/],
   ['another quota', 'StatefulSet etcd', (r) => (server(r).args = server(r).args.map((arg: string) => arg.replace('4294967296', '1'))), /quota is 1 bytes/],
 ];
 

@@ -49,7 +49,7 @@ beforeAll(async () => {
       store: new LimitedStore(systemClock),
       log: () => undefined,
       metrics: telemetry.metrics,
-      faults: { loses: ({ type, branch }) => loses && type === 'commit' && branch.participant === 'payments' },
+      faults: { loses: (lost) => loses && lost.to === 'participant' && lost.message.type === 'commit' && lost.message.branch.participant === 'payments' },
     },
   );
   await node.ready();

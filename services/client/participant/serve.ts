@@ -7,7 +7,7 @@ import { FailureError } from '../../runtime/errors/failure-error.ts';
 import { MeshServer } from '../../runtime/transport/server.ts';
 import { routedTo } from '../interactive.ts';
 import { invalidRequest } from '../errors.ts';
-import { DEFAULT_MAX_PENDING, DEFAULT_TIMEOUT_MS, systemEnvironment, type ConnectOptions, type Environment } from '../options.ts';
+import { settingsFrom, systemEnvironment, type ConnectOptions, type Environment } from '../options.ts';
 import { Rpc } from '../rpc.ts';
 import type { Identity } from './branch-codec.ts';
 import { BranchKeeper } from './branch-keeper.ts';
@@ -61,7 +61,7 @@ export async function serveParticipant(options: ServeOptions): Promise<Participa
 /** As {@link serveParticipant}, with other time and chance. */
 export async function serveIn(environment: Environment, options: ServeOptions): Promise<Participant> {
   const { name, resourceManager: manager, onProblem = () => undefined } = options;
-  const rpc = new Rpc(settingsOf(options.mesh), environment);
+  const rpc = new Rpc(settingsFrom(typeof options.mesh === 'string' ? { addresses: [options.mesh] } : options.mesh), environment);
   let clusterId = '';
   const identity = (): Identity => {
     if (clusterId !== '') return { name, clusterId };
@@ -116,11 +116,6 @@ function inquireOver(rpc: Rpc): Inquire {
     if (outcome === InquireResponse_Outcome.COMMITTED) return 'committed';
     return outcome === InquireResponse_Outcome.ABORTED ? 'aborted' : 'pending';
   };
-}
-
-function settingsOf(mesh: ServeOptions['mesh']) {
-  const { addresses, credentials, channelOptions = {}, timeoutMs = DEFAULT_TIMEOUT_MS } = typeof mesh === 'string' ? { addresses: [mesh] } as ConnectOptions : mesh;
-  return { addresses, credentials, channelOptions, timeoutMs, maxPending: DEFAULT_MAX_PENDING };
 }
 
 /** "127.0.0.1:50061", "[::1]:50061" */

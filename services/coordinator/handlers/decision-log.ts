@@ -20,17 +20,20 @@ export interface LoggedBatch {
 }
 
 export class DecisionLog {
-  private readonly services: Pick<CoordinatorServices, 'store' | 'codec'>;
+  private readonly services: Pick<CoordinatorServices, 'store' | 'codec' | 'view'>;
   private readonly prefix: string;
 
-  constructor(services: Pick<CoordinatorServices, 'store' | 'codec'>, partition: number) {
+  constructor(services: Pick<CoordinatorServices, 'store' | 'codec' | 'view'>, partition: number) {
     this.services = services;
     this.prefix = partitionPrefix(COORDINATOR, partition);
   }
 
-  /** The last durable batch, and the one before the oldest that is kept. 0: none yet. */
+  /**
+   * The last durable batch, and the one before the oldest that can be told. 0: none yet. What was decided
+   * before the cluster was restored can't: who watched has seen it, and more that is gone (invariant P10).
+   */
   async bounds(): Promise<{ readonly compacted: number; readonly last: number }> {
-    const { store } = this.services;
+    const { store, view } = this.services;
     const range = prefixRange(this.prefix + LOG_PREFIX);
     const [first, last, [progress]] = await Promise.all([
       store.scan(range, { limit: 1, keysOnly: true }),
@@ -39,11 +42,12 @@ export class DecisionLog {
     ]);
     // The log is never compacted beyond what progress says is finished.
     const finished = progress === undefined ? undefined : this.decode(PROGRESS_KEY, progress);
-    const through = finished?.type === 'progress' ? finished.finishedThrough : 0;
+    const through = Math.max(finished?.type === 'progress' ? finished.finishedThrough : 0, view.numbersAbove);
     const [firstEntry] = first.entries;
     const [lastEntry] = last.entries;
     if (firstEntry === undefined || lastEntry === undefined) return { compacted: through, last: through };
-    return { compacted: this.sequenceOf(firstEntry.key) - 1, last: this.sequenceOf(lastEntry.key) };
+    const compacted = Math.max(this.sequenceOf(firstEntry.key) - 1, view.numbersAbove);
+    return { compacted, last: Math.max(this.sequenceOf(lastEntry.key), compacted) };
   }
 
   /** The next batches after a sequence number, each with its decisions about the transaction, or all. */

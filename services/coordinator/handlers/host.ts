@@ -20,19 +20,21 @@ export interface CoordinatorHostOptions
   readonly service: Service;
   /** How long outcomes are kept, milliseconds. */
   readonly retentionMs: number;
+  /** What is numbered has numbers above it (invariant P10). */
+  readonly numbersAbove: number;
   /** Absent: nobody counts. */
   readonly metrics?: Metrics | undefined;
   observer(partition: number, describe: (command: Command) => ObservedCommand | undefined): TermObserver<Command> | undefined;
 }
 
 export function hostCoordinator(options: CoordinatorHostOptions): Hosted<CoordinatorServingTerm> {
-  const { service, retentionMs, store, clock, entropy, send, queueLimit, metrics } = options;
+  const { service, retentionMs, numbersAbove, store, clock, entropy, send, queueLimit, metrics } = options;
   const meter = metrics && new CoordinatorMeter(metrics, service.name, clock);
   return {
     service,
     createTerm(partition, tenure, onEnd) {
       const counted = meter?.term();
-      const kernel = new CoordinatorKernel({ partition, retentionMs, tally: counted?.tally });
+      const kernel = new CoordinatorKernel({ partition, retentionMs, numbersAbove, tally: counted?.tally });
       counted?.watch(kernel);
       const events = new Events<TransactionEvent>((watched) => (kernel.watched = watched));
       const keyPrefix = partitionPrefix(service.name, partition);

@@ -22,7 +22,7 @@ export interface CoordinatorTerm extends LocalTerm<Command, Reply> {
 
 export interface CoordinatorServices {
   readonly router: Router<CoordinatorTerm>;
-  readonly view: Pick<ClusterView, 'service' | 'clusterId' | 'leader' | 'externals'>;
+  readonly view: Pick<ClusterView, 'service' | 'clusterId' | 'numbersAbove' | 'leader' | 'externals'>;
   readonly clock: Clock;
   /** Of the records of coordinator partitions, read for listings and replays. */
   readonly store: Pick<Store, 'get' | 'scan'>;

@@ -14,6 +14,14 @@ export interface CounterOptions {
   readonly peers: readonly string[];
 }
 
+/**
+ * Under which name the cluster counts at a replicated counter. What a cluster counted after its backup may
+ * have been told to others: restored, it counts under another name (invariants C7, P10).
+ */
+function originOf({ clusterId, numbersAbove }: { readonly clusterId: string; readonly numbersAbove: number }): string {
+  return numbersAbove === 0 ? clusterId : `${clusterId}/${numbersAbove}`;
+}
+
 export function counterKind({ peers }: CounterOptions): ParticipantKind<CounterTypes, CounterEvent> {
   return {
     name: 'counter',
@@ -24,7 +32,8 @@ export function counterKind({ peers }: CounterOptions): ParticipantKind<CounterT
     fingerprintOf,
     misplaced: misplacedOperation,
     host: (options) => {
-      const { service, clusterId, retentionMs, metrics, clock } = options;
+      const { service, retentionMs, metrics, clock } = options;
+      const clusterId = originOf(options);
       const meter = metrics && new CounterMeter(metrics, service.name, clock);
       return hostParticipant<CounterTypes, CounterEvent>({
         ...options,

@@ -23,11 +23,11 @@ describe('a forced outcome (T14)', () => {
     expect(mesh.take()).toMatchObject([{ type: 'forget' }]);
     forced(mesh, second!.branch, 'commit');
     mesh.take();
-    mesh.failOver();
+    mesh.restart();
     expect(mesh.step({ type: 'get', transactionId: ID })).toMatchObject({
       transaction: { state: 'COMMITTED', mixed: true, branches: [{ heuristic: 'abort' }, { heuristic: 'commit' }] },
     });
-    mesh.advance(1000);
+    mesh.pass(1000);
     expect(mesh.take()).toEqual([]);
   });
 
@@ -46,7 +46,7 @@ describe('a forced outcome (T14)', () => {
     mesh.receive(votes.yes(first!.branch));
     mesh.receive(votes.yes({ ...second!.branch, attempt: { epoch: 1, counter: 1 } }));
     forced(mesh, first!.branch, 'abort');
-    expect(mesh.replies.get('client')).toMatchObject({ transaction: { state: 'ABORTED', mixed: false } });
+    expect(mesh.replyTo('client')).toMatchObject({ transaction: { state: 'ABORTED', mixed: false } });
     expect(mesh.take().map(({ type }) => type)).toEqual(['forget', 'abort']);
   });
 
@@ -57,7 +57,7 @@ describe('a forced outcome (T14)', () => {
     forced(mesh, first!.branch, 'commit');
     expect(mesh.take()).toEqual([]);
     mesh.receive(votes.no(second!.branch));
-    expect(mesh.replies.get('client')).toMatchObject({ transaction: { state: 'ABORTED', mixed: true } });
+    expect(mesh.replyTo('client')).toMatchObject({ transaction: { state: 'ABORTED', mixed: true } });
     expect(mesh.take()).toMatchObject([{ type: 'forget', branch: first!.branch }]);
   });
 
@@ -67,7 +67,7 @@ describe('a forced outcome (T14)', () => {
     forced(mesh, id, 'commit');
     const shown = { transaction: { state: 'ABORTED', mixed: true, branches: [{ participant: 'payments', heuristic: 'commit' }] } };
     expect(mesh.step({ type: 'get', transactionId: ID })).toMatchObject(shown);
-    mesh.advance(600_000);
+    mesh.pass(600_000);
     expect(mesh.step({ type: 'get', transactionId: ID })).toMatchObject({ failure: { reason: 'TRANSACTION_EXPIRED' } });
     mesh.take();
     forced(mesh, id, 'commit');
@@ -79,15 +79,15 @@ describe('a forced outcome (T14)', () => {
     const mesh = new Harness();
     mesh.execute(ID, TWO);
     const [old] = mesh.take();
-    mesh.failOver();
+    mesh.restart();
     mesh.execute(ID, TWO);
     mesh.answer(mesh.take(), votes.yes);
     mesh.take();
     forced(mesh, old!.branch, 'commit');
     expect(mesh.step({ type: 'get', transactionId: ID })).toMatchObject({ transaction: { state: 'COMMITTING', mixed: true } });
-    mesh.failOver();
+    mesh.restart();
     mesh.take();
-    mesh.advance(10);
+    mesh.pass(10);
     expect(mesh.take().map(({ type }) => type)).toEqual(['commit', 'commit']);
   });
 });

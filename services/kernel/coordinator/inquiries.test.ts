@@ -16,7 +16,7 @@ describe('an inquiry', () => {
     mesh.receive(votes.yes(prepare!.branch));
     expect(mesh.step(asked)).toEqual({ type: 'inquiry', outcome: 'committed' });
     mesh.receive(acknowledge(prepare!.branch));
-    mesh.failOver();
+    mesh.restart();
     expect(mesh.step(asked)).toEqual({ type: 'inquiry', outcome: 'committed' });
   });
 
@@ -24,7 +24,7 @@ describe('an inquiry', () => {
     const mesh = new Harness();
     mesh.execute(ID, ONE);
     const [prepare] = mesh.take();
-    mesh.failOver();
+    mesh.restart();
     mesh.receive({ type: 'inquire', branch: prepare!.branch });
     expect(mesh.take()).toMatchObject([{ type: 'abort', branch: prepare!.branch }]);
   });
@@ -34,7 +34,7 @@ describe('an inquiry', () => {
       const mesh = new Harness({}, bug === undefined ? [] : [bug]);
       mesh.execute(ID, ONE);
       const [old] = mesh.take();
-      mesh.failOver();
+      mesh.restart();
       mesh.execute(ID, ONE);
       const [prepare] = mesh.take();
       expect(prepare!.branch.attempt).toEqual({ epoch: 20, counter: 1 });
@@ -52,9 +52,9 @@ describe('an inquiry', () => {
     const mesh = new Harness();
     const asked = { transactionId: ID, attempt: { epoch: 99, counter: 1 }, coordinatorPartition: 3, participant: 'inventory', partition: 0 };
     expect(mesh.step({ type: 'inquire', branch: asked })).toMatchObject({ failure: { reason: 'WRONG_ATTEMPT' } });
-    expect(mesh.steppedDown).toBeUndefined();
+    expect(mesh.stepDowns).toEqual([]);
     mesh.receive({ type: 'inquire', branch: asked });
     expect(mesh.take()).toEqual([]);
-    expect(mesh.steppedDown).toBeDefined();
+    expect(mesh.stepDowns).toHaveLength(1);
   });
 });

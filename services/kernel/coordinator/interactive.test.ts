@@ -32,7 +32,7 @@ describe('an interactive transaction', () => {
       },
     ]);
     mesh.answer(prepares, votes.yes);
-    expect(mesh.replies.get('client')).toMatchObject({ transaction: { state: 'COMMITTING', attempt: { counter: 2 } } });
+    expect(mesh.replyTo('client')).toMatchObject({ transaction: { state: 'COMMITTING', attempt: { counter: 2 } } });
     mesh.answer(mesh.take(), acknowledge);
     expect(mesh.step({ type: 'commit', transactionId: ID, attempt: enlisted.attempt })).toMatchObject({
       transaction: { state: 'COMMITTED' },
@@ -58,7 +58,7 @@ describe('an interactive transaction', () => {
   it('that was lost in a failover is settled as aborted, durably (T3, T4)', () => {
     const mesh = new Harness();
     const attempt = mesh.begin(ID);
-    mesh.failOver();
+    mesh.restart();
     expect(mesh.step({ type: 'commit', transactionId: ID, attempt })).toMatchObject({
       transaction: { state: 'ABORTED', cause: { reason: 'WORKSPACE_LOST' } },
     });
@@ -70,7 +70,7 @@ describe('an interactive transaction', () => {
     const mesh = new Harness();
     const enlisted = enlisting(mesh, mesh.begin(ID, 500));
     mesh.step({ type: 'enlist', branch: enlisted, epoch: 77 });
-    mesh.advance(500);
+    mesh.pass(500);
     expect(mesh.take()).toMatchObject([{ type: 'abort', branch: enlisted }]);
     expect(mesh.store.has(`transaction/${ID}`)).toBe(true);
   });
@@ -78,7 +78,7 @@ describe('an interactive transaction', () => {
   it('answers a commit that comes after its timeout, and late work, with the abort and its cause (T10)', () => {
     const mesh = new Harness();
     const enlisted = enlisting(mesh, mesh.begin(ID, 500));
-    mesh.advance(500);
+    mesh.pass(500);
     for (const when of ['cached', 'read after a failover']) {
       const commit = mesh.step({ type: 'commit', transactionId: ID, attempt: enlisted.attempt });
       expect(commit, when).toMatchObject({ transaction: { state: 'ABORTED', cause: { reason: 'TRANSACTION_TIMEOUT' } } });
@@ -86,7 +86,7 @@ describe('an interactive transaction', () => {
       mesh.take();
       mesh.receive({ type: 'enlist', branch: enlisted, epoch: 77 });
       expect(mesh.take(), when).toMatchObject([{ type: 'enlistAnswer', refusal: { reason: 'TRANSACTION_TIMEOUT' } }]);
-      mesh.failOver();
+      mesh.restart();
     }
   });
 

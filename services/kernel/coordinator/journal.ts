@@ -27,7 +27,7 @@ const STUCK_RECORDS = 1024;
 const STUCK_MS = 2000;
 
 export class Journal {
-  private nextSequence = 1;
+  private nextSequence: number;
   private current: LogBatch | undefined;
   /** Sealed batches above the stored progress, oldest first; the first `finished` of them are done with. */
   private batches: LogBatch[] = [];
@@ -39,11 +39,16 @@ export class Journal {
   private readonly marks: { readonly sequence: number; readonly timeMs: number }[] = [];
   private compactedThrough = 0;
 
+  /** @param numbersAbove the log's numbers are above it (invariant P10) */
+  constructor(numbersAbove: number) {
+    this.nextSequence = numbersAbove + 1;
+  }
+
   // Recovery
 
   restore(progress: ProgressRecord): void {
     this.storedThrough = progress.finishedThrough;
-    this.nextSequence = progress.finishedThrough + 1;
+    this.continueAfter(progress.finishedThrough);
   }
 
   /** What recovery must read of the log. */
@@ -53,8 +58,12 @@ export class Journal {
 
   recoverLog(key: string, record: LogRecord): void {
     const sequence = logSequence(key);
-    this.nextSequence = sequence + 1;
+    this.continueAfter(sequence);
     this.batches.push({ sequence, timeMs: record.timeMs, decisions: [...record.decisions], unfinished: 0 });
+  }
+
+  private continueAfter(sequence: number): void {
+    this.nextSequence = Math.max(this.nextSequence, sequence + 1);
   }
 
   recoverOpen(key: string): void {

@@ -17,7 +17,7 @@ describe('the same id', () => {
     commit(mesh);
     expect(mesh.execute(ID, ONE)).toMatchObject({ transaction: { state: 'COMMITTED' } });
     expect(mesh.take()).toEqual([]);
-    mesh.failOver();
+    mesh.restart();
     expect(mesh.execute(ID, ONE)).toMatchObject({ transaction: { state: expect.stringMatching(/^COMMITT/) } });
   });
 
@@ -41,7 +41,7 @@ describe('the same id', () => {
     const prepares = mesh.take();
     expect(prepares).toHaveLength(1);
     mesh.answer(prepares, votes.yes);
-    for (const origin of ['first', 'second']) expect(mesh.replies.get(origin)).toMatchObject({ transaction: { state: 'COMMITTING' } });
+    for (const origin of ['first', 'second']) expect(mesh.replyTo(origin)).toMatchObject({ transaction: { state: 'COMMITTING' } });
   });
 
   it('does not commit after a client heard that it was aborted, also after a failover (T2)', () => {
@@ -51,7 +51,7 @@ describe('the same id', () => {
     expect(mesh.step({ type: 'abort', transactionId: ID })).toMatchObject({ transaction: { state: 'ABORTED' } });
     mesh.answer(prepares, votes.yes);
     expect(mesh.take()).toMatchObject([{ type: 'abort' }]);
-    mesh.failOver();
+    mesh.restart();
     expect(mesh.execute(ID, ONE)).toMatchObject({ transaction: { state: 'ABORTED', cause: { reason: 'ABORTED_BY_REQUEST' } } });
     expect(mesh.take()).toEqual([]);
   });
@@ -93,11 +93,11 @@ describe('ids and clocks (T9)', () => {
   it('keeps an outcome for the retention, then the id is expired for every call', () => {
     const mesh = new Harness({ retentionMs: 60_000 });
     commit(mesh);
-    mesh.advance(60_000);
+    mesh.pass(60_000);
     expect(mesh.execute(ID, ONE)).toMatchObject({ transaction: { state: 'COMMITTED' } });
-    mesh.advance(60_000);
+    mesh.pass(60_000);
     commit(mesh, idAt(mesh.nowMs, 2));
-    mesh.advance(2000);
+    mesh.pass(2000);
     const expired = { failure: { reason: 'TRANSACTION_EXPIRED' } };
     expect(mesh.execute(ID, ONE)).toMatchObject(expired);
     expect(mesh.step({ type: 'get', transactionId: ID })).toMatchObject(expired);
@@ -108,9 +108,9 @@ describe('ids and clocks (T9)', () => {
   it('stores the floor in the batch that collects', () => {
     const mesh = new Harness({ retentionMs: 60_000 });
     commit(mesh);
-    let collected: string[] | undefined;
+    let collected: readonly string[] | undefined;
     for (let i = 0; i < 100 && collected === undefined; i++) {
-      mesh.advance(1000);
+      mesh.pass(1000);
       if (!mesh.store.has(`transaction/${ID}`)) collected = mesh.writes;
       else if (mesh.writes.some((write) => write.startsWith('remove transaction/'))) expect(mesh.writes).toContain('put progress');
     }
@@ -121,10 +121,10 @@ describe('ids and clocks (T9)', () => {
   it('never executes a collected id again when the clock is set back', () => {
     const mesh = new Harness({ retentionMs: 60_000 });
     commit(mesh);
-    mesh.advance(300_000);
+    mesh.pass(300_000);
     mesh.nowMs = START_MS;
     expect(mesh.execute(ID, ONE)).toMatchObject({ failure: { reason: 'TRANSACTION_EXPIRED' } });
-    mesh.failOver();
+    mesh.restart();
     expect(mesh.execute(ID, ONE)).toMatchObject({ failure: { reason: 'TRANSACTION_EXPIRED' } });
     const broken = new Harness({ retentionMs: 60_000 }, ['expired-id-executed'], mesh.store);
     broken.nowMs = START_MS;
@@ -136,7 +136,7 @@ describe('ids and clocks (T9)', () => {
     const mesh = new Harness({ retentionMs: 60_000 });
     commit(mesh);
     mesh.nowMs += 86_400_000;
-    mesh.advance(5000);
+    mesh.pass(5000);
     mesh.nowMs = START_MS + 1000;
     expect(mesh.execute(idAt(mesh.nowMs, 2), ONE)).toBeUndefined();
     expect(mesh.take()).toHaveLength(1);
@@ -147,30 +147,32 @@ describe('ids and clocks (T9)', () => {
     commit(mesh, idAt(START_MS, 1));
     commit(mesh, idAt(START_MS, 2), false);
     commit(mesh, idAt(START_MS, 3));
-    mesh.advance(600_000);
+    mesh.pass(600_000);
     expect([...mesh.store.keys()].filter((key) => key.startsWith('transaction/'))).toEqual([`transaction/${idAt(START_MS, 2)}`]);
-    mesh.failOver();
+    mesh.restart();
     expect(mesh.execute(idAt(START_MS, 2), ONE)).toMatchObject({ transaction: { state: 'COMMITTING' } });
-    mesh.advance(100);
+    mesh.pass(100);
     mesh.answer(mesh.take().slice(0, 1), acknowledge);
-    mesh.advance(59_000);
+    mesh.pass(59_000);
     expect(mesh.execute(idAt(START_MS, 2), ONE)).toMatchObject({ transaction: { state: 'COMMITTED' } });
-    mesh.advance(2000);
+    mesh.pass(2000);
     expect(mesh.execute(idAt(START_MS, 2), ONE)).toMatchObject({ failure: { reason: 'TRANSACTION_EXPIRED' } });
     expect([...mesh.store.keys()].filter((key) => !key.startsWith('log/'))).toEqual(['progress']);
   });
 
   it('collects an unacknowledged commit only as a deliberate bug', () => {
     const mesh = new Harness({ retentionMs: 60_000 }, ['collect-before-acknowledged']);
+    // The record is lost under the kernel.
+    mesh.compares = false;
     commit(mesh, ID, false);
-    mesh.advance(600_000);
+    mesh.pass(600_000);
     expect(mesh.store.has(`transaction/${ID}`)).toBe(false);
   });
 
   it('sleeps when everything has been collected', () => {
     const mesh = new Harness({ retentionMs: 60_000 });
     commit(mesh);
-    mesh.advance(600_000);
+    mesh.pass(600_000);
     expect(mesh.kernel.wakeAtMs()).toBeUndefined();
     expect([...mesh.store.keys()]).toEqual(['progress']);
   });
@@ -182,15 +184,15 @@ describe('one participant that is away', () => {
     commit(mesh, idAt(START_MS, 1), false);
     for (let i = 0; i < 200; i++) {
       commit(mesh, idAt(mesh.nowMs, i + 2));
-      mesh.advance(1000);
+      mesh.pass(1000);
       mesh.take();
     }
     expect(mesh.store.get('progress')).toMatchObject({ finishedThrough: expect.any(Number) });
     expect((mesh.store.get('progress') as { finishedThrough: number }).finishedThrough).toBeGreaterThan(150);
     expect(mesh.store.has(`open/${idAt(START_MS, 1)}`)).toBe(true);
     expect(mesh.store.size).toBeLessThan(300);
-    mesh.failOver();
-    mesh.advance(100);
+    mesh.restart();
+    mesh.pass(100);
     const told = mesh.take().filter(({ branch: { transactionId } }) => transactionId === idAt(START_MS, 1));
     expect(told).toMatchObject([{ type: 'commit' }]);
     mesh.receive(acknowledge(told[0]!.branch));

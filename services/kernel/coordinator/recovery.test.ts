@@ -88,13 +88,13 @@ class History {
         this.answer('commit', action.pick, ({ branch: id }) => ({ type: 'undelivered', branch: id, failure: { reason: 'NO_LEADER', message: 'x' } }));
         break;
       case 'advance':
-        mesh.advance(action.ms);
+        mesh.pass(action.ms);
         break;
       case 'jump':
         mesh.nowMs += action.ms;
         break;
       case 'failOver':
-        mesh.failOver();
+        mesh.restart();
         break;
     }
     this.messages.push(...mesh.take());
@@ -102,9 +102,9 @@ class History {
 
   check(): void {
     const { mesh } = this;
-    expect(mesh.load(mesh.store).durableState()).toEqual(mesh.kernel.durableState());
-    const replies = [...mesh.replies.values()].slice(this.seen);
-    this.seen = mesh.replies.size;
+    expect(mesh.recovered().kernel.durableState()).toEqual(mesh.kernel.durableState());
+    const replies = mesh.replies.slice(this.seen).map(({ reply }) => reply);
+    this.seen = mesh.replies.length;
     for (const reply of replies) this.checkReply(reply);
     for (const { type, branch: id } of this.messages.slice(-20)) {
       if (type !== 'commit' && type !== 'abort') continue;
@@ -131,7 +131,7 @@ class History {
     // Mostly recent ones, now and then a very late copy.
     const from = pick % 4 === 0 ? 0 : Math.max(0, candidates.length - 6);
     const message = candidates[from + (pick % Math.max(1, candidates.length - from))];
-    if (message === undefined || message.branch.attempt.epoch > this.mesh.currentEpoch) return;
+    if (message === undefined || message.branch.attempt.epoch > this.mesh.epoch) return;
     const answered = answer(message);
     if (answered.type === 'acknowledge') this.acknowledged.add(JSON.stringify(message.branch));
     this.mesh.receive(answered);
@@ -168,9 +168,9 @@ describe('a new term', () => {
       mesh.receive({ type: 'acknowledge', branch: commits[0]!.branch });
       if (i !== 250) mesh.receive({ type: 'acknowledge', branch: commits[1]!.branch });
     }
-    mesh.failOver();
+    mesh.restart();
     mesh.take();
-    mesh.advance(90);
+    mesh.pass(90);
     const told = mesh.take();
     expect(new Set(told.map(({ type }) => type))).toEqual(new Set(['commit']));
     expect(told.length).toBeLessThan(256);
@@ -185,6 +185,6 @@ describe('a new term', () => {
     mesh.execute(id, [branch('a')]);
     for (const { branch: asked } of mesh.take()) mesh.receive({ type: 'vote', branch: asked, vote: 'yes' });
     mesh.store.delete(`transaction/${id}`);
-    expect(() => mesh.failOver()).toThrow(/record is missing/);
+    expect(() => mesh.restart()).toThrow(/record is missing/);
   });
 });

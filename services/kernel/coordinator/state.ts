@@ -35,7 +35,7 @@ export class CoordinatorState {
   readonly bugs: CoordinatorBugs;
   readonly tally: CoordinatorTally | undefined;
   readonly outcomes: Outcomes<TransactionRecord>;
-  readonly journal = new Journal();
+  readonly journal: Journal;
   /** Every transaction that is not finished. */
   readonly underway = new Map<string, Transaction>();
   /** Those that are preparing or validating, the lowest attempt first (invariant T7). */
@@ -52,6 +52,7 @@ export class CoordinatorState {
     this.retentionMs = settings.retentionMs ?? DEFAULT_RETENTION_MS;
     this.transactionLimit = settings.transactionLimit ?? DEFAULT_TRANSACTION_LIMIT;
     this.bugs = bugs;
+    this.journal = new Journal(settings.numbersAbove ?? 0);
     this.tally = settings.tally;
     this.outcomes = new Outcomes({
       prefix: TRANSACTION_PREFIX,

@@ -21,11 +21,11 @@ describe('two-phase commit', () => {
     const [first, second] = mesh.take();
     mesh.receive(votes.yes(first!.branch));
     expect(mesh.writes).toEqual([]);
-    expect(mesh.replies.has('client')).toBe(false);
+    expect(mesh.replyTo('client')).toBeUndefined();
     expect(mesh.take()).toEqual([]);
     mesh.receive(votes.yes(second!.branch));
     expect(mesh.writes).toEqual([`put transaction/${ID}`, 'put log/00000000000001']);
-    expect(mesh.replies.get('client')).toMatchObject({ transaction: { state: 'COMMITTING', branches: [], decideMs: START_MS } });
+    expect(mesh.replyTo('client')).toMatchObject({ transaction: { state: 'COMMITTING', branches: [], decideMs: START_MS } });
     expect(mesh.take()).toMatchObject([{ type: 'commit' }, { type: 'commit' }]);
   });
 
@@ -36,7 +36,7 @@ describe('two-phase commit', () => {
     const cause = { reason: 'PRECONDITION_FAILED', message: 'too little stock' } as const;
     mesh.receive(votes.no(first!.branch, cause));
     expect(mesh.writes).toEqual([`put transaction/${ID}`, 'put log/00000000000001']);
-    expect(mesh.replies.get('client')).toMatchObject({ transaction: { state: 'ABORTED', cause } });
+    expect(mesh.replyTo('client')).toMatchObject({ transaction: { state: 'ABORTED', cause } });
     expect(mesh.take()).toMatchObject([{ type: 'abort', branch: { participant: 'payments' } }]);
     expect(mesh.step({ type: 'get', transactionId: ID })).toMatchObject({ transaction: { state: 'ABORTED', cause } });
   });
@@ -54,7 +54,7 @@ describe('two-phase commit', () => {
     mesh.execute(ID, TWO);
     mesh.receive(votes.no(mesh.take()[0]!.branch));
     mesh.take();
-    mesh.advance(600_000);
+    mesh.pass(600_000);
     expect(mesh.take()).toEqual([]);
   });
 
@@ -81,14 +81,14 @@ describe('two-phase commit', () => {
     const all = mesh.take();
     expect(all).toHaveLength(3);
     for (const { branch: asked } of all) mesh.receive(votes.yes(asked));
-    expect(mesh.replies.get('client')).toMatchObject({ transaction: { state: 'COMMITTING' } });
+    expect(mesh.replyTo('client')).toMatchObject({ transaction: { state: 'COMMITTING' } });
   });
 
   it('records a transaction that only reads, and needs no second phase (T10, T11)', () => {
     const mesh = new Harness();
     mesh.execute(ID, [branch('audit', 0, true), branch('audit', 1, true)], { origin: 'client' });
     mesh.answer(mesh.take(), votes.readOnly);
-    expect(mesh.replies.get('client')).toMatchObject({ transaction: { state: 'COMMITTED' } });
+    expect(mesh.replyTo('client')).toMatchObject({ transaction: { state: 'COMMITTED' } });
     expect(mesh.writes).toContain(`put transaction/${ID}`);
     expect(mesh.take()).toEqual([]);
     expect(mesh.kernel.size).toBe(0);
@@ -110,7 +110,7 @@ describe('two-phase commit', () => {
     mesh.receive(votes.yes({ ...second!.branch, attempt: { epoch: 9, counter: 1 } }));
     mesh.receive(votes.yes(first!.branch));
     mesh.receive(votes.yes(first!.branch));
-    expect(mesh.replies.has('client')).toBe(false);
+    expect(mesh.replyTo('client')).toBeUndefined();
     mesh.receive(votes.yes(second!.branch));
     mesh.receive(votes.no(second!.branch));
     expect(mesh.step({ type: 'get', transactionId: ID })).toMatchObject({ transaction: { state: 'COMMITTING' } });
@@ -121,7 +121,7 @@ describe('two-phase commit', () => {
     mesh.execute(ID, TWO);
     const [first] = mesh.take();
     mesh.receive(votes.yes({ ...first!.branch, attempt: { epoch: 11, counter: 1 } }));
-    expect(mesh.steppedDown).toMatch(/epoch 11, above 10/);
+    expect(mesh.stepDowns[0]).toMatch(/epoch 11, above 10/);
   });
 
   it('is finished when every branch has acknowledged, whatever is repeated', () => {
@@ -148,10 +148,10 @@ describe('two-phase commit', () => {
     mesh.receive(votes.yes(first!.branch));
     const failure = { reason: 'NO_LEADER', message: 'nobody leads it' } as const;
     mesh.receive({ type: 'undelivered', branch: second!.branch, failure });
-    mesh.advance(249);
-    expect(mesh.replies.has('client')).toBe(false);
-    mesh.advance(1);
-    expect(mesh.replies.get('client')).toMatchObject({
+    mesh.pass(249);
+    expect(mesh.replyTo('client')).toBeUndefined();
+    mesh.pass(1);
+    expect(mesh.replyTo('client')).toMatchObject({
       transaction: { state: 'ABORTED', cause: { reason: 'TRANSACTION_TIMEOUT', message: expect.stringMatching(/payments.*nobody leads it/) } },
     });
     expect(mesh.store.has(`transaction/${ID}`)).toBe(true);
@@ -165,7 +165,7 @@ describe('two-phase commit', () => {
     const tries: number[] = [];
     for (let i = 0; i < 40; i++) {
       const before = mesh.nowMs;
-      for (mesh.take(); mesh.take().length === 0; ) mesh.advance(1000);
+      for (mesh.take(); mesh.take().length === 0; ) mesh.pass(1000);
       tries.push(mesh.nowMs - before);
     }
     expect(Math.max(...tries)).toBeLessThanOrEqual(32_000);
@@ -193,7 +193,7 @@ describe('two-phase commit', () => {
     mesh.take();
     mesh.nowMs -= 3_600_000;
     mesh.step({ type: 'get', transactionId: ID });
-    mesh.advance(1000);
+    mesh.pass(1000);
     expect(mesh.take().length).toBeGreaterThan(0);
   });
 
@@ -253,7 +253,7 @@ describe('the low-water mark (T7)', () => {
   it('starts a new term with the beginning of its own epoch', () => {
     const mesh = new Harness();
     mesh.execute(ID, TWO);
-    mesh.failOver();
+    mesh.restart();
     expect(mesh.mark).toEqual({ epoch: 20, counter: 1 });
   });
 });

@@ -211,6 +211,8 @@ export const MAX_BRANCHES = 128;
 // Settings
 
 export interface CoordinatorSettings {
+  /** Sequence numbers of the log are above it (invariant P10). Default 0. */
+  readonly numbersAbove?: number;
   /** This coordinator partition's number. */
   readonly partition: number;
   /** How long outcomes are kept, milliseconds. Default 15 minutes. */

@@ -15,7 +15,9 @@ export class ChangeLog {
   watched = false;
   private readonly settings: KeyValueSettings;
   private batch: KeyChange[] = [];
-  private changesThrough = 0;
+  private changesThrough: number;
+  /** As far as the log is removed from the store; a cluster that was restored keeps a rest below its numbers. */
+  private emptyThrough = 0;
   private due = 0;
   private hadVersions = false;
   private changed = false;
@@ -24,10 +26,12 @@ export class ChangeLog {
 
   constructor(settings: KeyValueSettings) {
     this.settings = settings;
+    this.changesThrough = settings.numbersAbove;
   }
 
   recover(record: KeptRecord): void {
-    this.changesThrough = record.changesThrough;
+    this.emptyThrough = record.changesThrough;
+    this.changesThrough = Math.max(record.changesThrough, this.settings.numbersAbove);
     this.hadVersions = record.versioned;
   }
 
@@ -102,8 +106,8 @@ export class ChangeLog {
 
   removeThrough(through: number, out: RecordOutput<KeyValueTypes>): void {
     if (through <= this.changesThrough) return;
-    out.removeRange(changeKey(this.changesThrough + 1), changeKey(through + 1));
-    this.changesThrough = through;
+    out.removeRange(changeKey(this.emptyThrough + 1), changeKey(through + 1));
+    this.changesThrough = this.emptyThrough = through;
     this.changed = true;
   }
 }

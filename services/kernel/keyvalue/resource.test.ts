@@ -12,7 +12,7 @@ function conflictOf(reply: Reply): Conflict {
 }
 
 function versions(h: Harness, name: string): readonly KeyEntry[] {
-  const [reply] = h.run({ type: 'read', origin: 'me', query: { type: 'versions', name }, consistency: 'linearizable', deadlineMs: h.nowMs });
+  const [reply] = h.run({ type: 'read', origin: h.origin(), query: { type: 'versions', name }, consistency: 'linearizable', deadlineMs: h.nowMs });
   return reply?.type === 'read' ? reply.answer.entries : [];
 }
 
@@ -101,7 +101,7 @@ describe('preconditions', () => {
   test('T11 nor where an interactive transaction read it', () => {
     const h = new Harness();
     const work = branch(9, 1);
-    h.run({ type: 'read', origin: 'me', query: { type: 'keys', names: ['c/a'] }, consistency: 'linearizable', deadlineMs: h.nowMs + 1000, workspace: work });
+    h.run({ type: 'read', origin: h.origin(), query: { type: 'keys', names: ['c/a'] }, consistency: 'linearizable', deadlineMs: h.nowMs + 1000, workspace: work });
     h.run(h.message({ type: 'enlistAnswer', branch: work }));
     h.local(1, [put('c/a')]);
     h.local(2, [remove('c/a')]);

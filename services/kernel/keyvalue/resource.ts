@@ -3,11 +3,11 @@
  * are loaded on demand and cached; a version is the partition's revision (invariant K1).
  */
 
+import { Cache } from '../cache.ts';
 import type { Failure } from '../failure.ts';
 import type { Cost } from '../kernel.ts';
 import type { LockWish } from '../participant/locks.ts';
 import type { Evaluation, RecordOutput, Resource } from '../participant/resource.ts';
-import { RecordCache } from './cache.ts';
 import { ChangeLog } from './changes.ts';
 import { Deletions } from './deletions.ts';
 import { PLAIN_NAMES, utf8Length, VERSIONED_NAMES, writeBytes } from './effect.ts';
@@ -35,6 +35,8 @@ const NOTHING: readonly string[] = [];
 const NO_HISTORY: readonly number[] = [];
 /** A merged document may be written with longer numbers and escapes than its sources. */
 const MERGE_GROWTH = 6;
+/** Of a cached record without its value: maps, objects. */
+const CACHED_BYTES = 200;
 
 export class KeyValueResource implements Resource<KeyValueTypes>, StoredKeys {
   /** Everything is a read or a transaction. */
@@ -44,14 +46,14 @@ export class KeyValueResource implements Resource<KeyValueTypes>, StoredKeys {
   readonly activeRanges = [{ from: KEPT_KEY, to: `${KEPT_KEY}\0` }];
   private readonly settings: KeyValueSettings;
   /** Key records by name, version records by store key: a name has no zero byte, so they don't mix. */
-  private readonly cache: RecordCache<KeyRecord | VersionRecord>;
+  private readonly cache: Cache<KeyRecord | VersionRecord>;
   private readonly changeLog: ChangeLog;
   private readonly deletions = new Deletions();
   private readonly tombstones: Tombstones;
 
   constructor(settings: KeyValueSettings) {
     this.settings = settings;
-    this.cache = new RecordCache(settings.cacheBytes);
+    this.cache = new Cache(settings.cacheBytes, cachedBytes);
     this.changeLog = new ChangeLog(settings);
     this.tombstones = new Tombstones(this.changeLog, {
       has: (name) => this.cache.has(name),
@@ -381,4 +383,9 @@ export class KeyValueResource implements Resource<KeyValueTypes>, StoredKeys {
 
 function entry(name: string, { value, contentType, version, updateMs }: KeyRecord | VersionRecord): KeyEntry {
   return { name, value, contentType, version, updateMs };
+}
+
+/** The key takes twice as many bytes as characters. */
+function cachedBytes(key: string, record: KeyRecord | VersionRecord | undefined): number {
+  return CACHED_BYTES + 2 * key.length + (record?.value?.length ?? 0);
 }

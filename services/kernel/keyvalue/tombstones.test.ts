@@ -20,7 +20,7 @@ function outlast(h: Harness, ms = RETENTION_MS + 2000): void {
 }
 
 function versions(h: Harness, name: string): (string | undefined)[] {
-  const [reply] = h.run({ type: 'read', origin: 'me', query: { type: 'versions', name }, consistency: 'linearizable', deadlineMs: h.nowMs });
+  const [reply] = h.run({ type: 'read', origin: h.origin(), query: { type: 'versions', name }, consistency: 'linearizable', deadlineMs: h.nowMs });
   return reply?.type === 'read' ? reply.answer.entries.map(({ value }: KeyEntry) => text(value)) : [];
 }
 

@@ -177,6 +177,8 @@ export interface KeyValueSettings {
   /** How long changes can be replayed, milliseconds, and how many revisions at most. */
   readonly changeRetentionMs: number;
   readonly changeRetentionCount: number;
+  /** Revisions are above it, and changes below it can't be replayed (invariant P10). */
+  readonly numbersAbove: number;
   readonly text: TextCodec;
   /** Encodes a conflict for a failure's detail. */
   describeConflict(conflict: Conflict): Failure['detail'];
@@ -187,6 +189,7 @@ export const DEFAULT_KEY_VALUE_SETTINGS = {
   cacheBytes: 64 * 1024 * 1024,
   changeRetentionMs: 15 * 60_000,
   changeRetentionCount: 1_000_000,
+  numbersAbove: 0,
 } as const;
 
 export const MAX_HISTORY = 100;

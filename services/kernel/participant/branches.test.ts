@@ -83,10 +83,10 @@ describe('prepare and vote', () => {
   test('a unary caller gets the vote as a reply, and no message is sent', () => {
     const h = new Harness();
     const prepare = { type: 'prepare', branch: branch(1), operations: [put('c/a')], firstTryMs: 0, deadlineMs: 0, readOnly: false } as const;
-    expect(h.run(h.message(prepare, 'me'))).toMatchObject([yes]);
-    expect(h.run(h.message({ type: 'commit', branch: branch(1) }, 'me'))).toEqual([{ type: 'acknowledged' }]);
-    expect(h.run(h.message(prepare, 'me'))).toMatchObject([yes]);
-    expect(h.run(h.message({ type: 'abort', branch: branch(9) }, 'me'))).toEqual([{ type: 'acknowledged' }]);
+    expect(h.run(h.message(prepare, h.origin()))).toMatchObject([yes]);
+    expect(h.run(h.message({ type: 'commit', branch: branch(1) }, h.origin()))).toEqual([{ type: 'acknowledged' }]);
+    expect(h.run(h.message(prepare, h.origin()))).toMatchObject([yes]);
+    expect(h.run(h.message({ type: 'abort', branch: branch(9) }, h.origin()))).toEqual([{ type: 'acknowledged' }]);
     expect(h.sent()).toEqual([]);
   });
 });

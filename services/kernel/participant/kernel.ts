@@ -114,7 +114,7 @@ export class ParticipantKernel<T extends ResourceTypes>
   recover(key: string, record: ParticipantRecord<T>): void {
     if (key === PROGRESS_KEY) {
       const progress = record as ProgressRecord;
-      this.state.revision = progress.revision;
+      this.state.revision = Math.max(progress.revision, this.state.settings.numbersAbove);
       this.ended.recoverProgress(progress.doneSequence, progress.marks);
       this.locals.outcomes.restore(progress.locals);
     } else if (key.startsWith(DONE_PREFIX)) this.ended.recoverDone(record as DoneRecord);

@@ -39,7 +39,7 @@ test('a read by prefix waits for whoever holds a key of it', () => {
   const h = new Harness();
   h.prepare(branch(2), [put('c/ab')]);
   const scan = (prefix: string): unknown[] =>
-    h.run({ type: 'read', origin: 'me', query: { type: 'prefix', prefix }, consistency: 'linearizable', deadlineMs: h.nowMs + 9 });
+    h.run({ type: 'read', origin: h.origin(), query: { type: 'prefix', prefix }, consistency: 'linearizable', deadlineMs: h.nowMs + 9 });
   expect(scan('c/b')).toHaveLength(1);
   expect(scan('c/a')).toEqual([]);
   h.pass(10);

@@ -57,7 +57,7 @@ function perform(h: Harness, each: Action): void {
     case 'pass':
       return h.pass(each.ms);
     case 'resolve':
-      h.run({ type: 'resolve', origin: 'operator', transactionId: id(each.transaction), outcome: each.outcome });
+      h.run({ type: 'resolve', origin: h.origin(), transactionId: id(each.transaction), outcome: each.outcome });
       return;
     case 'read':
       h.read(each.names);

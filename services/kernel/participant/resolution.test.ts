@@ -15,7 +15,7 @@ describe('T12 inquiries', () => {
     const asked = inquiries(h);
     expect(asked).toBeGreaterThan(20);
     expect(asked).toBeLessThan(60);
-    const [reply] = h.run({ type: 'listPrepared', origin: 'me', limit: 10 });
+    const [reply] = h.run({ type: 'listPrepared', origin: h.origin(), limit: 10 });
     expect(reply).toMatchObject({ type: 'prepared', branches: [{ branch: branch(1), inquiries: asked + 1 }] });
   });
 
@@ -62,7 +62,7 @@ describe('T12 inquiries', () => {
 
 describe('T14 forced outcomes', () => {
   const resolve = (h: Harness, outcome: 'commit' | 'abort', n = 1): unknown =>
-    h.run({ type: 'resolve', origin: 'me', transactionId: id(n), outcome })[0];
+    h.run({ type: 'resolve', origin: h.origin(), transactionId: id(n), outcome })[0];
 
   test('a forced commit writes, frees the locks and is kept until the coordinator has recorded it', () => {
     const h = new Harness();
@@ -109,7 +109,7 @@ describe('T14 forced outcomes', () => {
     h.sent();
     h.pass(100_000);
     expect(inquiries(h)).toBeGreaterThan(2);
-    const [reply] = h.run({ type: 'listPrepared', origin: 'me', limit: 10 });
+    const [reply] = h.run({ type: 'listPrepared', origin: h.origin(), limit: 10 });
     expect(reply).toMatchObject({ branches: [{ heuristic: 'commit' }] });
     h.tell('forget', branch(1));
     h.pass(100_000);
@@ -121,7 +121,7 @@ describe('T14 forced outcomes', () => {
     h.prepare(branch(1), [put('c/a')]);
     expect(resolve(h, 'commit', 2)).toMatchObject({ failure: { reason: 'BRANCH_NOT_FOUND' } });
     const attempt = { epoch: 1, counter: 8 };
-    const [reply] = h.run({ type: 'resolve', origin: 'me', transactionId: id(1), attempt, outcome: 'commit' });
+    const [reply] = h.run({ type: 'resolve', origin: h.origin(), transactionId: id(1), attempt, outcome: 'commit' });
     expect(reply).toMatchObject({ failure: { reason: 'BRANCH_NOT_FOUND' } });
   });
 });
@@ -129,8 +129,8 @@ describe('T14 forced outcomes', () => {
 test('prepared branches are listed in pages, in the order of their ids', () => {
   const h = new Harness();
   for (const n of [3, 1, 5, 2, 4]) h.prepare(branch(n), [put(`c/${n}`)]);
-  const [first] = h.run({ type: 'listPrepared', origin: 'me', limit: 3 });
+  const [first] = h.run({ type: 'listPrepared', origin: h.origin(), limit: 3 });
   expect(first).toMatchObject({ branches: [1, 2, 3].map((n) => ({ branch: branch(n) })), next: id(3) });
-  const [second] = h.run({ type: 'listPrepared', origin: 'me', limit: 3, after: id(3) });
+  const [second] = h.run({ type: 'listPrepared', origin: h.origin(), limit: 3, after: id(3) });
   expect(second).toMatchObject({ branches: [4, 5].map((n) => ({ branch: branch(n) })), next: undefined });
 });

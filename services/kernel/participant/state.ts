@@ -38,7 +38,7 @@ export class PartitionState<T extends ResourceTypes> {
   readonly alarms = new Timers<Alarm>();
   epoch = 0;
   /** The highest version given out (invariant K1). */
-  revision = 0;
+  revision: number;
   /** `progress` differs from what is stored. */
   progressChanged = false;
 
@@ -49,6 +49,7 @@ export class PartitionState<T extends ResourceTypes> {
 
   constructor(settings: ParticipantSettings, resource: Resource<T>, bugs: ReadonlySet<ParticipantBug>, tally?: ParticipantTally) {
     this.settings = settings;
+    this.revision = settings.numbersAbove;
     this.resource = resource;
     this.bugs = bugs;
     this.tally = tally;

@@ -218,6 +218,8 @@ export interface ParticipantSettings {
   readonly forgetCount: number;
   /** How long outcomes of local transactions are kept, milliseconds. */
   readonly retentionMs: number;
+  /** Revisions are above it (invariant P10). */
+  readonly numbersAbove: number;
 }
 
 export const DEFAULT_SETTINGS: Omit<ParticipantSettings, 'participant' | 'partition'> = {
@@ -235,4 +237,5 @@ export const DEFAULT_SETTINGS: Omit<ParticipantSettings, 'participant' | 'partit
   forgetIntervalMs: 1_000,
   forgetCount: 4_096,
   retentionMs: 15 * 60_000,
+  numbersAbove: 0,
 };

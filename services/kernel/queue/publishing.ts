@@ -117,7 +117,7 @@ export class Publishing {
   /** Ends a batch. */
   conclude(context: QueueContext): void {
     for (const { origin, request, positions, failures } of this.done) {
-      const incarnation = this.state.topics.get(request.topic)?.isDurable === false ? this.state.epoch : 0;
+      const incarnation = this.state.incarnationOf(this.state.topics.get(request.topic));
       context.respond(origin, { type: 'published', positions, failures, incarnation });
     }
     this.done = [];

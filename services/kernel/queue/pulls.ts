@@ -225,7 +225,7 @@ export class PullRing {
       subscription.delivered.add(messages.length, state.nowMs);
       state.settings.tally?.delivered(subscription.config.name, messages.length);
     }
-    const incarnation = subscription.topic?.isDurable === false ? state.epoch : 0;
+    const incarnation = state.incarnationOf(subscription.topic);
     context.respond(pull.origin, { type: 'delivered', messages, incarnation, deadlineMs });
   }
 

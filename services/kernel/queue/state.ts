@@ -86,6 +86,14 @@ export class QueueState {
     this.volatileSessions = new Sessions(sessions);
   }
 
+  /**
+   * What positions of a topic count under: of a memory topic the epoch, which begins them anew; of a disk
+   * topic 0, or what tells them from those that were given out before the cluster was restored (P10).
+   */
+  incarnationOf(topic: { readonly isDurable: boolean } | undefined): number {
+    return topic?.isDurable === false ? this.epoch : this.settings.numbersAbove;
+  }
+
   follow(request: QueueRequest): void {
     this.follows.push(request);
   }

@@ -88,7 +88,7 @@ export class Subscription implements Due, MessageFacts, PullSource, Reader {
 
   /** Whether a delivery is of this generation, and not from before a seek or a new beginning. */
   isCurrent({ generation, incarnation }: DeliveryTag): boolean {
-    return generation === this.set.generation && incarnation === (this.topic?.isDurable === false ? this.state.epoch : 0);
+    return generation === this.set.generation && incarnation === this.state.incarnationOf(this.topic);
   }
 
   get backlog(): number {

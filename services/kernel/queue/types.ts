@@ -33,7 +33,7 @@ export interface DeliveryTag {
   readonly position: number;
   /** 1 for the first delivery. */
   readonly attempt: number;
-  /** Of a memory topic the epoch in which it was delivered; else 0. */
+  /** {@link QueueState.incarnationOf} its topic, when it was delivered. */
   readonly incarnation: number;
 }
 
@@ -172,7 +172,7 @@ export type QueueResponse =
       readonly positions: readonly number[];
       /** Why, by place. */
       readonly failures: ReadonlyMap<number, Failure> | undefined;
-      /** Epoch under which a memory topic's positions count; 0 for those of a disk topic. */
+      /** {@link QueueState.incarnationOf} the topic. */
       readonly incarnation: number;
     }
   | {
@@ -260,6 +260,8 @@ export interface QueueSettings {
   readonly sessionRetentionMs: number;
   /** Longest wait of a publish for an ordering key that a prepared transaction holds, milliseconds. */
   readonly keyWaitMs: number;
+  /** Tells positions from those that a restored cluster gave out before (invariant P10). */
+  readonly numbersAbove: number;
   readonly bugs: ReadonlySet<QueueBug>;
   /** Absent: nobody counts. */
   readonly tally?: QueueTally;
@@ -270,6 +272,7 @@ export const DEFAULT_QUEUE_SETTINGS = {
   memoryBytes: 512 * 1024 * 1024,
   sessionRetentionMs: 15 * 60_000,
   keyWaitMs: 5_000,
+  numbersAbove: 0,
   bugs: new Set<QueueBug>(),
 } as const;
 

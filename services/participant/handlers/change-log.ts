@@ -6,7 +6,7 @@ import { partitionPrefix } from '../../runtime/cluster/keys.ts';
 import { prefixRange } from '../../runtime/store/store.ts';
 import type { KeyValueServices } from './service.ts';
 
-type Records = Pick<KeyValueServices, 'store' | 'codec'>;
+type Records = Pick<KeyValueServices, 'store' | 'codec' | 'view'>;
 
 /** Change records that are read at a time. */
 const PAGE = 64;
@@ -39,11 +39,14 @@ export async function readChanges(
   });
 }
 
-/** The highest revision whose changes are not kept any more. */
-export async function compactedThrough({ store, codec }: Records, participant: string, partition: number): Promise<number> {
+/**
+ * The highest revision whose changes can't be told any more: they are removed, or from before the cluster was
+ * restored, when there were others that are gone (invariant P10).
+ */
+export async function compactedThrough({ store, codec, view }: Records, participant: string, partition: number): Promise<number> {
   const [value] = await store.get([partitionPrefix(participant, partition) + KEPT_KEY]);
   const record = value === undefined ? undefined : codec.decode(KEPT_KEY, value);
-  return record?.type === 'kept' ? record.changesThrough : 0;
+  return Math.max(record?.type === 'kept' ? record.changesThrough : 0, view.numbersAbove);
 }
 
 /** The values that the changes brought, as far as they are kept. */

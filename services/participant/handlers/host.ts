@@ -14,7 +14,7 @@ export interface KeyValueHostOptions extends HostOptions<KeyValueTypes> {
 }
 
 export function hostKeyValue(options: KeyValueHostOptions): Hosted<ParticipantServingTerm<KeyValueTypes, KeyValueEvent>> {
-  const { service, retentionMs, historyLimit } = options;
+  const { service, retentionMs, numbersAbove, historyLimit } = options;
   return hostParticipant<KeyValueTypes, KeyValueEvent>({
     ...options,
     codec: participantCodec,
@@ -25,6 +25,7 @@ export function hostKeyValue(options: KeyValueHostOptions): Hosted<ParticipantSe
         participant: service.name,
         historyLimit,
         changeRetentionMs: retentionMs,
+        numbersAbove,
         text: textCodec,
         describeConflict,
       }),

@@ -34,6 +34,7 @@ export function queueKind(): ParticipantKind<QueueTypes, never> {
             partitions: service.partitions,
             messages: messagePort,
             sessionRetentionMs: retentionMs,
+            numbersAbove: options.numbersAbove,
             ...(meter && counts && { tally: meter.tally(counts) }),
           });
           if (counts !== undefined) meter?.watch(counts, resource);

@@ -11,6 +11,8 @@ import { StoreUnusable } from '../store/errors.ts';
 import type { ServiceKind } from './service.ts';
 
 const FORMAT = 1;
+/** Of a cluster that was restored: releases that don't know what that asks of them refuse it. */
+const RESTORED_FORMAT = 2;
 
 interface Wire<T> {
   encode(message: T): { finish(): Uint8Array };
@@ -22,32 +24,50 @@ function codec<T extends { format: number }, Plain>(
   name: string,
   toWire: (plain: Plain) => T,
   fromWire: (record: T) => Plain,
+  newest = FORMAT,
 ): { encode(plain: Plain): Uint8Array; decode(bytes: Uint8Array): Plain } {
   return {
     encode: (plain) => wire.encode(toWire(plain)).finish(),
     decode(bytes) {
       const record = wire.decode(bytes);
-      if (record.format !== FORMAT)
-        throw new StoreUnusable(`${name} has format ${record.format}, this version reads ${FORMAT}: run a newer version`);
+      if (record.format < FORMAT || record.format > newest)
+        throw new StoreUnusable(`${name} has format ${record.format}, this version reads ${newest}: run a newer version`);
       return fromWire(record);
     },
   };
 }
 
+/** What holds for a cluster as long as it lives. */
+export interface ClusterFacts {
+  readonly clusterId: string;
+  /** Name of the routing hash. */
+  readonly hash: string;
+  readonly createMs: number;
+  /** What the cluster numbers has numbers above it: 0, unless it was restored (invariant P10). */
+  readonly numbersAbove: number;
+  /** A restore is under way, or was cut off. */
+  readonly restoring: boolean;
+}
+
 export const clusterCodec = codec(
   ClusterRecord,
   'the cluster record',
-  (c: { clusterId: string; hash: string; createMs: number }) => ({
-    format: FORMAT,
+  (c: ClusterFacts) => ({
+    format: c.numbersAbove > 0 || c.restoring ? RESTORED_FORMAT : FORMAT,
     clusterId: c.clusterId,
     hash: c.hash,
     createTime: { seconds: BigInt(Math.floor(c.createMs / 1000)), nanos: (c.createMs % 1000) * 1e6 },
+    numbersAbove: c.numbersAbove,
+    restoring: c.restoring,
   }),
   (r) => ({
     clusterId: r.clusterId,
     hash: r.hash,
     createMs: Number(r.createTime?.seconds ?? 0n) * 1000 + (r.createTime?.nanos ?? 0) / 1e6,
+    numbersAbove: r.numbersAbove,
+    restoring: r.restoring,
   }),
+  RESTORED_FORMAT,
 );
 
 export const serviceCodec = codec(

@@ -24,7 +24,7 @@ const request = (fields: Partial<{ name: string; address: string; registrationId
 async function open() {
   const store = new MemoryStore(systemClock);
   await joinService(store, 'stock', 'key-value', 2, 2);
-  const view = new ClusterView(CLUSTER, store, systemClock);
+  const view = new ClusterView({ clusterId: CLUSTER, numbersAbove: 0 }, store, systemClock);
   await view.ready;
   await view.refreshServices();
   let ids = 0;

@@ -5,27 +5,38 @@ import { StoreUnusable } from '../store/errors.ts';
 import type { Store } from '../store/store.ts';
 import { clusterCodec, serviceCodec } from './codec.ts';
 import { CLUSTER_KEY, serviceKey } from './keys.ts';
-import type { Service, ServiceKind } from './view.ts';
+import type { Service, ServiceKind } from './service.ts';
 
-/** Reads the cluster's id, or creates the cluster under the given new id. */
-export async function joinCluster(store: Store, newClusterId: string, nowMs: number): Promise<string> {
+/** Who a cluster is. */
+export interface ClusterIdentity {
+  readonly clusterId: string;
+  /** What it numbers has numbers above it (invariant P10). */
+  readonly numbersAbove: number;
+}
+
+/** Reads who the cluster is, or creates it under the given new id. */
+export async function joinCluster(store: Store, newClusterId: string, nowMs: number): Promise<ClusterIdentity> {
   for (;;) {
     const [bytes] = await store.get([CLUSTER_KEY]);
     if (bytes !== undefined) {
       const cluster = clusterCodec.decode(bytes);
+      if (cluster.restoring)
+        throw new StoreUnusable(
+          `a restore into ${store.description} is under way or was cut off: wait for it, or run txmesh restore again, which begins anew`,
+        );
       if (cluster.hash !== HASH_NAME)
         throw new StoreUnusable(
           `the cluster in ${store.description} routes by ${cluster.hash}, this version by ${HASH_NAME}: ` +
             'run the version that created it, or choose another store (--data-dir, --etcd-prefix)',
         );
-      return cluster.clusterId;
+      return cluster;
     }
     await store.write({
       compares: [{ type: 'absent', key: CLUSTER_KEY }],
       puts: [
         {
           key: CLUSTER_KEY,
-          value: clusterCodec.encode({ clusterId: newClusterId, hash: HASH_NAME, createMs: nowMs }),
+          value: clusterCodec.encode({ clusterId: newClusterId, hash: HASH_NAME, createMs: nowMs, numbersAbove: 0, restoring: false }),
         },
       ],
     });

@@ -96,12 +96,13 @@ export class Replica {
   }
 
   private seat(hosted: Hosted, partition: number): Seat<SeatTerm> {
-    const { name, address, store, clock, log, onLeadership, bugs } = this.options;
+    const { name, address, store, clock, view, log, onLeadership, bugs } = this.options;
     return new Seat({
       service: hosted.service.name,
       partition,
       replica: name,
       address,
+      numbersAbove: view.numbersAbove,
       store,
       clock,
       log,

@@ -53,6 +53,7 @@ async function setUp() {
     partition: 0,
     replica: 'r1',
     address: 'a:1',
+    numbersAbove: 0,
     store,
     clock: systemClock,
     createTerm(tenure, onEnd) {

@@ -23,6 +23,8 @@ export interface SeatOptions<T extends SeatTerm> {
   readonly partition: number;
   readonly replica: string;
   readonly address: string;
+  /** Epochs are above it (invariant P10). */
+  readonly numbersAbove: number;
   readonly store: Store;
   readonly clock: Clock;
   createTerm(tenure: Tenure, onEnd: (reason: string) => void): T;
@@ -133,7 +135,7 @@ export class Seat<T extends SeatTerm> {
   }
 
   private async campaign(lease: Lease, isValid: (lease: Lease) => boolean): Promise<void> {
-    const { store, replica, address, service, partition, log } = this.options;
+    const { store, replica, address, numbersAbove, service, partition, log } = this.options;
     this.state = { type: 'campaigning' };
     let epoch: number | undefined;
     try {
@@ -141,7 +143,7 @@ export class Seat<T extends SeatTerm> {
         compares: [{ type: 'absent', key: this.key }],
         puts: [{ key: this.key, value: leaderCodec.encode({ replica, address }), lease }],
       });
-      if (result.type === 'written') epoch = result.revision;
+      if (result.type === 'written') epoch = result.revision + numbersAbove;
       // Somebody leads whom the view does not show yet.
       else this.pause();
     } catch (error) {
@@ -158,7 +160,7 @@ export class Seat<T extends SeatTerm> {
 
   private async lead(epoch: number, isValid: () => boolean): Promise<void> {
     const { clock } = this.options;
-    const tenure: Tenure = { electionKey: this.key, epoch, isValid };
+    const tenure: Tenure = { electionKey: this.key, electionRevision: this.revisionOf(epoch), epoch, isValid };
     const term = this.options.createTerm(tenure, (reason) => this.ended(epoch, isValid, reason));
     this.state = { type: 'leading', term, epoch, sinceMs: clock.monotonicMs() };
     this.options.onLeadership?.('gained');
@@ -206,7 +208,7 @@ export class Seat<T extends SeatTerm> {
     for (;;) {
       try {
         await store.write({
-          compares: [{ type: 'created', key: this.key, revision: epoch }],
+          compares: [{ type: 'created', key: this.key, revision: this.revisionOf(epoch) }],
           deletes: [this.key],
         });
         break;
@@ -217,6 +219,11 @@ export class Seat<T extends SeatTerm> {
     }
     this.goneEpoch = epoch;
     this.follow();
+  }
+
+  /** The create revision of the election key of this epoch. */
+  private revisionOf(epoch: number): number {
+    return epoch - this.options.numbersAbove;
   }
 
   private follow(): void {

@@ -3,6 +3,7 @@
 import type { Clock } from '../clock.ts';
 import { LEASED_PREFIX, prefixRange, type Store, type Watch } from '../store/store.ts';
 import { externalCodec, leaderCodec, memberCodec, serviceCodec } from './codec.ts';
+import type { ClusterIdentity } from './identity.ts';
 import { EXTERNAL_PREFIX, LEADER_PREFIX, MEMBER_PREFIX, SERVICE_PREFIX } from './keys.ts';
 import type { Service } from './service.ts';
 
@@ -33,6 +34,8 @@ export interface External {
 
 export class ClusterView {
   readonly clusterId: string;
+  /** What the cluster numbers has numbers above it (invariant P10). */
+  readonly numbersAbove: number;
   readonly services = new Map<string, Service>();
   readonly members = new Map<string, Member>();
   readonly externals = new Map<string, External>();
@@ -45,8 +48,9 @@ export class ClusterView {
   readonly ready: Promise<void>;
   private readonly clock: Clock;
 
-  constructor(clusterId: string, store: Store, clock: Clock) {
+  constructor({ clusterId, numbersAbove }: ClusterIdentity, store: Store, clock: Clock) {
     this.clusterId = clusterId;
+    this.numbersAbove = numbersAbove;
     this.store = store;
     this.clock = clock;
     this.ready = new Promise((resolve) => (this.resolveReady = resolve));
@@ -103,7 +107,7 @@ export class ClusterView {
       const member = memberCodec.decode(value);
       this.members.set(member.replica, member);
     } else if (key.startsWith(LEADER_PREFIX)) {
-      const leader = { ...leaderCodec.decode(value), epoch: createRevision };
+      const leader = { ...leaderCodec.decode(value), epoch: createRevision + this.numbersAbove };
       this.leaders.set(key.slice(LEADER_PREFIX.length), leader);
     } else if (key.startsWith(EXTERNAL_PREFIX)) {
       const name = key.slice(EXTERNAL_PREFIX.length);

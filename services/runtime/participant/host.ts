@@ -74,6 +74,8 @@ export interface HostOptions<T extends ResourceTypes = ResourceTypes>
   readonly clusterId: string;
   /** How long outcomes of local transactions, and what else a kind keeps of its past, are kept, milliseconds. */
   readonly retentionMs: number;
+  /** What is numbered has numbers above it (invariant P10). */
+  readonly numbersAbove: number;
   /** Absent: nobody counts. */
   readonly metrics?: Metrics | undefined;
   observer(partition: number): TermObserver<ParticipantCommand<T>> | undefined;
@@ -96,7 +98,7 @@ export interface HostedKind<T extends ResourceTypes> {
 export function hostParticipant<T extends ResourceTypes, Event>(
   options: HostOptions<T> & HostedKind<T>,
 ): Hosted<ParticipantServingTerm<T, Event>> {
-  const { service, retentionMs, codec, misplaced, store, clock, entropy, send, queueLimit, metrics } = options;
+  const { service, retentionMs, numbersAbove, codec, misplaced, store, clock, entropy, send, queueLimit, metrics } = options;
   const participant = service.name;
   const meter = metrics && new ParticipantMeter(metrics, participant, clock);
   return {
@@ -105,7 +107,7 @@ export function hostParticipant<T extends ResourceTypes, Event>(
       const counted = meter?.term();
       const resource = options.createResource(partition, counted?.counts);
       const kernel = new ParticipantKernel<T>({
-        settings: { ...DEFAULT_SETTINGS, participant, partition, retentionMs },
+        settings: { ...DEFAULT_SETTINGS, participant, partition, retentionMs, numbersAbove },
         resource,
         ...(counted && { tally: counted.tally }),
       });

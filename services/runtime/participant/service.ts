@@ -27,7 +27,7 @@ export interface ParticipantTerm<T extends ResourceTypes = ResourceTypes, Event 
 export interface ParticipantServices<T extends ResourceTypes = ResourceTypes, Event = unknown> {
   readonly kind: KindOperations<T>;
   readonly router: Router<ParticipantTerm<T, Event>>;
-  readonly view: Pick<ClusterView, 'service' | 'services' | 'clusterId' | 'leader' | 'onChange'>;
+  readonly view: Pick<ClusterView, 'service' | 'services' | 'clusterId' | 'numbersAbove' | 'leader' | 'onChange'>;
   readonly clock: Clock;
   /** Of the records of participant partitions, for what is read past the kernel. */
   readonly store: Pick<Store, 'get' | 'scan'>;

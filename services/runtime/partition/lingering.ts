@@ -8,7 +8,7 @@ import type { Clock, Timer } from '../clock.ts';
 /** How long it is held back at most. */
 const LINGER_MS = 4;
 /** More commands than this are worth a write of their own, which is under way while others come. */
-const MOST_COMMANDS = 2;
+const MOST_COMMANDS = 32;
 
 export class Lingering {
   private readonly clock: Clock;

@@ -161,7 +161,7 @@ async function setUp(options: { queueLimit?: number } = {}) {
       kernel: state.kernel,
       codec: { encode: (n: number) => Uint8Array.of(n), decode: (_key, bytes) => bytes[0]! },
       keyPrefix: 'data/tally/0000/',
-      tenure: { electionKey, epoch: elected.revision, isValid: () => state.valid },
+      tenure: { electionKey, electionRevision: elected.revision, epoch: elected.revision, isValid: () => state.valid },
       entropy: () => 0.5,
       send: (message) => state.sent.push(message),
       emit: () => undefined,
@@ -201,6 +201,23 @@ describe('a partition term', () => {
     gate.waiting[0]!.pass();
     await settle();
     expect(gate.waiting[1]!.batch.puts?.map((put) => put.key)).toEqual(['data/tally/0000/hot/b', 'data/tally/0000/hot/c']);
+  });
+
+  it('does not begin what nobody waits for any more, and goes on with what had begun', async () => {
+    const { gate, term, state } = await setUp();
+    gate.open = false;
+    const [begun, late, next] = [requester(), requester(), requester()];
+    term.submit({ type: 'add', key: 'hot/begun', origin: begun }, 'work');
+    await settle();
+    term.submit({ type: 'add', key: 'hot/late', origin: late }, 'work');
+    term.submit({ type: 'add', key: 'hot/next', origin: next }, 'work');
+    for (const gone of [begun, late]) term.forget(gone);
+    gate.waiting[0]!.pass();
+    await settle();
+    gate.waiting[1]!.pass();
+    await settle();
+    expect([...state.kernel.totals.keys()]).toEqual(['hot/begun', 'hot/next']);
+    expect([begun.replies, late.replies, next.replies]).toEqual([[], [], [1]]);
   });
 
   it('names a key once in a batch, with the last record', async () => {

@@ -11,6 +11,8 @@ export interface Requester<Reply> {
   onFailure(failure: Failure): void;
   /** On whose behalf; for traces. */
   readonly caller?: { readonly traceparent: string | undefined };
+  /** Set by the term: it is gone, and its command had not begun. */
+  abandoned?: boolean;
 }
 
 /** Between a kernel's records and the bytes in the store. */
@@ -23,7 +25,9 @@ export interface RecordCodec<Stored> {
 export interface Tenure {
   /** The election key, compared in every write. */
   readonly electionKey: string;
-  /** Its create revision, the term's epoch. */
+  /** Its create revision. */
+  readonly electionRevision: number;
+  /** The term's (invariant P7). */
   readonly epoch: number;
   /** Whether the lease still surely holds. */
   isValid(): boolean;

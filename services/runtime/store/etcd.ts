@@ -8,8 +8,10 @@ import type { EtcdSettings } from './etcd-clients.ts';
 import { EtcdConnection, EtcdFailed } from './etcd-connection.ts';
 import { EtcdKeys, type RangeResponse } from './etcd-keys.ts';
 import { EtcdLease, reasonOf } from './etcd-lease.ts';
+import { takeEtcdSnapshot } from './etcd-snapshot.ts';
 import { EtcdWatch } from './etcd-watch.ts';
 import { isEmptyRange } from './keys.ts';
+import type { Snapshot } from './snapshot.ts';
 import {
   WRITE_LIMITS,
   type Lease,
@@ -161,9 +163,10 @@ export class EtcdStore implements Store {
     }
   }
 
-  /** {@link EtcdConnection.reload} */
-  reload(): void {
-    this.#connection.reload();
+  /** Its keys at the revision of now. Closing the snapshot closes the store. */
+  snapshot(): Promise<Snapshot> {
+    this.#requireOpen();
+    return takeEtcdSnapshot({ connection: this.#connection, keys: this.#keys, description: this.description, onClose: () => this.close() });
   }
 
   async close(): Promise<void> {

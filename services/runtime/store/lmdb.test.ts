@@ -4,10 +4,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { open as openDatabase } from 'lmdb';
 import { afterAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../clock.ts';
 import { storeConformance } from './testing/conformance.ts';
 import { StoreUnusable } from './errors.ts';
+import { lmdbOptions } from './lmdb-environment.ts';
 import { openLmdbStore } from './lmdb.ts';
 import { prefixRange, type Store } from './store.ts';
 
@@ -51,13 +53,56 @@ describe('the lmdb store across openings', () => {
     await before.close();
     const after = await open(folder);
     expect(await after.get(['a', 'live/a'])).toEqual([Buffer.from('1'), undefined]);
-    const second = await after.write({ puts: [{ key: 'b', value: Buffer.from('2') }] });
+    const another = await after.grantLease(60_000);
+    const second = await after.write({
+      puts: [{ key: 'b', value: Buffer.from('2') }, { key: 'live/b', value: Buffer.from('2'), lease: another }],
+    });
     if (first.type !== 'written' || second.type !== 'written') throw new Error('refused');
     expect(second.revision).toBeGreaterThan(first.revision);
     expect(Number.isSafeInteger(second.revision)).toBe(true);
-    // The counter of openings is nobody's key.
-    expect((await after.scan({ from: '\0', to: '\u{10ffff}' }, { limit: NO_LIMIT })).entries.map(({ key }) => key)).toEqual(['a', 'b']);
+    // The reservation is nobody's key.
+    expect((await after.scan({ from: '\0', to: '\u{10ffff}' }, { limit: NO_LIMIT })).entries.map(({ key }) => key)).toEqual(['a', 'b', 'live/b']);
     await after.close();
+  });
+
+  it('never gives a revision twice, however many an opening uses', async () => {
+    const folder = newFolder();
+    let highest = 0;
+    for (let opening = 0; opening < 3; opening++) {
+      const store = await open(folder);
+      const lease = await store.grantLease(60_000);
+      const claim = { puts: [{ key: 'live/a', value: Buffer.alloc(0), lease }], deletes: ['live/b'] };
+      for (let i = 0; i < (opening === 0 ? 2 ** 16 + 5 : 1); i++) {
+        const result = await store.write(claim);
+        if (result.type !== 'written' || result.revision <= highest) throw new Error(`${JSON.stringify(result)} after ${highest}`);
+        highest = result.revision;
+      }
+      await store.close();
+    }
+  });
+
+  it('shares a folder with release 0.1.0, which counts openings, one after the other', async () => {
+    const folder = newFolder();
+    const counted = async (): Promise<number> => {
+      const database = openDatabase({ ...lmdbOptions(folder) });
+      const before = database.get('\udfff');
+      const count = (before === undefined ? 0 : Number(Buffer.from(before).readBigUInt64BE())) + 1;
+      const bytes = Buffer.alloc(8);
+      bytes.writeBigUInt64BE(BigInt(count));
+      await database.put('\udfff', bytes);
+      await database.close();
+      return count * 2 ** 32;
+    };
+    const reserved = async (): Promise<number> => {
+      const store = await open(folder);
+      const result = await store.write({ puts: [{ key: 'live/a', value: Buffer.alloc(0), lease: await store.grantLease(60_000) }] });
+      await store.close();
+      return result.type === 'written' ? result.revision : -1;
+    };
+    const given = [await counted(), await reserved(), await reserved(), await counted(), await counted(), await reserved(), await counted()];
+    expect(given).toEqual([...new Set(given)].sort((a, b) => a - b));
+    // An old one may have used up all of its count.
+    expect(given[1]! - given[0]!).toBeGreaterThan(2 ** 32);
   });
 
   it('every write that a process was told of is there after kill -9, and whole', async () => {

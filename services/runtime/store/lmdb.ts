@@ -1,7 +1,7 @@
 /**
  * The embedded engine: lmdb in a folder that one process owns. Records are durable when a write
  * resolves. Leased keys end with the process, so they live in memory, and what compares them is
- * decided there; their revisions begin with a durable counter of openings, so they only grow.
+ * decided there; their revisions are reserved on disk before they are used, so they only grow.
  *
  * Order. Most writes only put and delete keys by name under a compare on a leased key: they are handed
  * to lmdb at once, which commits them in the order given, many in one sync. A write that has to see
@@ -15,7 +15,7 @@ import type { Clock, Timer } from '../clock.ts';
 import { AmbiguousWrite, StoreUnavailable } from './errors.ts';
 import { contains, cutAtLiveKeys, liveRange } from './keys.ts';
 import { LiveKeys } from './live-keys.ts';
-import { openLmdb, type LmdbEnvironment } from './lmdb-environment.ts';
+import { openLmdb, REVISIONS_RESERVED, type LmdbEnvironment } from './lmdb-environment.ts';
 import { describeCommitError } from './lmdb-errors.ts';
 import { scanBoth } from './scan.ts';
 import {
@@ -35,8 +35,6 @@ import {
 } from './store.ts';
 import { validateBatch, validateKey, validateScan } from './validate.ts';
 
-/** Revisions of one opening; 2^21 openings fit below 2^53. */
-const REVISIONS_PER_OPENING = 2 ** 32;
 /** After a failed commit, how long the commits behind it may take to settle. */
 const SETTLE_BOUND_MS = 10_000;
 const BLOCK_BYTES = 512;
@@ -47,6 +45,15 @@ interface PendingWrite {
   readonly alone: boolean;
   readonly resolve: (result: WriteResult) => void;
   readonly reject: (error: unknown) => void;
+}
+
+interface StartedWrite {
+  readonly write: PendingWrite;
+  /** The keys in its deleted ranges. */
+  readonly ranged: readonly string[];
+  /** Revisions that it reserves. */
+  readonly reservation: number | undefined;
+  finish(): void;
 }
 
 type State =
@@ -71,13 +78,15 @@ class LmdbStore implements Store {
   readonly #live: LiveKeys;
   readonly #inFlight = new Set<PendingWrite>();
   /** Those of {@link #inFlight} that are handed to lmdb at the end of this turn. */
-  #turn: { readonly write: PendingWrite; readonly ranged: readonly string[]; finish(): void }[] = [];
+  #turn: StartedWrite[] = [];
   readonly #queue: PendingWrite[] = [];
   #state: State = { type: 'open' };
   /** A write that needs the store to itself is under way. */
   #busyAlone = false;
   #closing = false;
+  /** Counts the writes that may change leased keys: only theirs are compared. */
   #revision: number;
+  #reservedRevision: number;
   #whenIdle: (() => void)[] = [];
 
   constructor(environment: LmdbEnvironment, clock: Clock, dataDir: string) {
@@ -85,7 +94,8 @@ class LmdbStore implements Store {
     this.#environment = environment;
     this.#clock = clock;
     this.#live = new LiveKeys(clock);
-    this.#revision = environment.openCounter * REVISIONS_PER_OPENING;
+    this.#revision = environment.firstRevision;
+    this.#reservedRevision = environment.reservedRevision;
   }
 
   async get(keys: readonly string[]): Promise<readonly (Uint8Array | undefined)[]> {
@@ -175,21 +185,23 @@ class LmdbStore implements Store {
         return;
       }
     }
-    const revision = puts.length + deletes.length + deleteRanges.length > 0 ? ++this.#revision : this.#revision;
+    if (write.alone && puts.length + deletes.length + deleteRanges.length > 0) this.#revision++;
+    const revision = this.#revision;
+    const reservation = revision < this.#reservedRevision ? undefined : revision + REVISIONS_RESERVED;
     const finish = (): void => {
       // Only a write that runs alone changes leased keys, and only once the rest of it is durable.
       if (write.alone) this.#live.apply(puts, deletes, deleteRanges, revision);
       write.resolve({ type: 'written', revision });
     };
     const ranged = deleteRanges.flatMap((range) => this.#keysIn(range));
-    if (write.alone ? !touchesDisk(write.batch, ranged) : puts.length + deletes.length + ranged.length === 0) {
+    if (write.alone ? reservation === undefined && !touchesDisk(write.batch, ranged) : puts.length + deletes.length + ranged.length === 0) {
       finish();
       return;
     }
     this.#inFlight.add(write);
     this.#busyAlone = write.alone;
     if (this.#turn.length === 0) queueMicrotask(() => this.#commitTurn());
-    this.#turn.push({ write, ranged, finish });
+    this.#turn.push({ write, ranged, reservation, finish });
   }
 
   /**
@@ -201,13 +213,15 @@ class LmdbStore implements Store {
     this.#turn = [];
     const { database } = this.#environment;
     database.batch(() => {
-      for (const { write, ranged } of started) {
+      for (const { write, ranged, reservation } of started) {
+        if (reservation !== undefined) this.#environment.putReservation(reservation);
         for (const put of write.batch.puts ?? []) if (put.lease === undefined) void database.put(put.key, put.value);
         for (const key of write.batch.deletes ?? []) void database.remove(key);
         for (const key of ranged) void database.remove(key);
       }
     }).then(() => {
-      for (const { write, finish } of started) {
+      for (const { write, reservation, finish } of started) {
+        this.#reservedRevision = reservation ?? this.#reservedRevision;
         // Given up while it was under way: its caller has been told so.
         if (!this.#inFlight.delete(write)) continue;
         finish();

@@ -87,7 +87,11 @@ export interface WriteBatch {
   readonly deleteRanges?: readonly Range[];
 }
 
-/** Either everything is durable, or a compare did not hold and nothing was changed. */
+/**
+ * Either everything is durable, or a compare did not hold and nothing was changed. The revision is the
+ * create revision of the leased keys that it created, higher than that of any write before that changed
+ * leased keys.
+ */
 export type WriteResult =
   | { readonly type: 'written'; readonly revision: number }
   | { readonly type: 'refused' };

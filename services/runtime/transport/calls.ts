@@ -7,7 +7,9 @@ import { failureToServiceError } from '../errors/status.ts';
 import type { MethodMeter, ServedMethods } from '../telemetry/metrics/methods.ts';
 import type { Admission } from './admission.ts';
 import { ServerCallContext, type ServerCall } from './context.ts';
+import { Answers } from './answers.ts';
 import { Malformed } from './decode.ts';
+import { type Door, type Guard, type GuardedStream, Measured, Refused, type Visit } from './guard.ts';
 import type { Duplex, DuplexHandler, StreamHandler, UnaryHandler } from './service.ts';
 
 /** What the calls of one server share. */
@@ -17,6 +19,8 @@ export interface CallEnvironment {
   readonly streams: Set<OpenStream>;
   /** Absent: nobody counts. */
   readonly methods?: ServedMethods | undefined;
+  /** Absent: every call is taken. */
+  readonly guard?: Guard | undefined;
   log(message: string, fields: Record<string, unknown>): void;
 }
 
@@ -30,28 +34,62 @@ type BidiStream = grpc.ServerDuplexStream<unknown, unknown>;
 
 export function unaryCall(path: string, handler: UnaryHandler<unknown, unknown>, env: CallEnvironment): Unary {
   const meter = env.methods?.of(path);
+  const door = env.guard?.of(path);
   return (call, callback) => {
     const beganMs = meter === undefined ? 0 : meter.begin();
+    const refuse = (failure: Failure): void => {
+      callback(failureToServiceError(failure));
+      meter?.end(beganMs, REASONS[failure.reason]);
+    };
     const refusal = call.request instanceof Malformed ? call.request.failure : env.admission.enter('call');
-    if (refusal !== undefined) {
-      callback(failureToServiceError(refusal));
-      meter?.end(beganMs, REASONS[refusal.reason]);
-      return;
-    }
-    run(() => handler(call.request, new ServerCallContext(call))).then(
-      (response) => {
-        callback(null, response);
-        env.admission.leave('call');
-        meter?.end(beganMs, call.cancelled ? codeOfCancelled(call) : 'OK');
-      },
-      (error: unknown) => {
-        const failure = failureOf(error, path, env);
-        callback(failureToServiceError(failure));
-        env.admission.leave('call');
-        meter?.end(beganMs, REASONS[failure.reason]);
-      },
-    );
+    if (refusal !== undefined) return refuse(refusal);
+    const leave = (visit: Visit | undefined): void => {
+      visit?.leave();
+      env.admission.leave('call');
+    };
+    const serve = (request: unknown, visit?: Visit): void => {
+      run(() => handler(request, new ServerCallContext(call))).then(
+        (response) => {
+          callback(null, response);
+          leave(visit);
+          meter?.end(beganMs, call.cancelled ? codeOfCancelled(call) : 'OK');
+        },
+        (error: unknown) => {
+          refuse(failureOf(error, path, env));
+          leave(visit);
+        },
+      );
+    };
+    if (door === undefined) return serve(call.request);
+    admit(door, call, path, env, (visit) => {
+      const failure = visit instanceof Refused ? visit.failure : refusalOf(visit, call.request as unknown as Measured, path, env);
+      if (failure === undefined) return serve((call.request as unknown as Measured).request, visit as Visit);
+      leave(visit instanceof Refused ? undefined : visit);
+      refuse(failure);
+    });
   };
+}
+
+/** Goes on in this turn, if who calls is known already. */
+export function admit(door: Door, call: ServerCall, path: string, env: Pick<CallEnvironment, 'log'>, enter: (visit: Visit | Refused) => void): void {
+  let visit: ReturnType<Door['admit']>;
+  try {
+    visit = door.admit(call);
+  } catch (error) {
+    visit = new Refused(failureOf(error, path, env));
+  }
+  if (visit instanceof Promise) void visit.then(enter);
+  else enter(visit);
+}
+
+/** Why a request of a call that was admitted may not be executed. */
+function refusalOf(visit: Visit, { request, bytes }: Measured, path: string, env: Pick<CallEnvironment, 'log'>): Failure | undefined {
+  if (request instanceof Malformed) return request.failure;
+  try {
+    return visit.check(request, bytes);
+  } catch (error) {
+    return failureOf(error, path, env);
+  }
 }
 
 export function streamCall(
@@ -61,9 +99,18 @@ export function streamCall(
 ): grpc.handleServerStreamingCall<unknown, unknown> {
   const meter = env.methods?.of(path);
   return (call) => {
-    void serveStream(path, call, env, meter, async (context) => {
-      if (call.request instanceof Malformed) throw new FailureError(call.request.failure);
-      const iterator = handler(call.request, context)[Symbol.asyncIterator]();
+    void serveStream(path, call, env, meter, async (context, visit) => {
+      let { request } = call;
+      if (request instanceof Malformed) throw new FailureError(request.failure);
+      if (visit !== undefined) {
+        const failure = refusalOf(visit, request as Measured, path, env);
+        if (failure !== undefined) throw new FailureError(failure);
+        ({ request } = request as Measured);
+        // Its one message is in, so that nothing is slowed down or answered.
+        const nothing = (): void => undefined;
+        visit.open({ answer: nothing, pause: nothing, resume: nothing, end: (reason) => context.end(reason) });
+      }
+      const iterator = handler(request, context)[Symbol.asyncIterator]();
       const over = new Promise<undefined>((resolve) => onAbort(context.signal, () => resolve(undefined)));
       for (;;) {
         // The caller may go while the next value is waited for, and the handler may not notice.
@@ -85,7 +132,23 @@ export function duplexCall(
   env: CallEnvironment,
 ): grpc.handleBidiStreamingCall<unknown, unknown> {
   const meter = env.methods?.of(path);
-  return (call) => void serveStream(path, call, env, meter, (context) => handler(new ServerDuplex(call, context), context));
+  return (call) =>
+    void serveStream(path, call, env, meter, (context, visit) => {
+      const duplex = new ServerDuplex(call, context, visit);
+      visit?.open(duplex);
+      return handler(duplex, context);
+    });
+}
+
+/** Of a call that the server, or its guard, may end. */
+class StreamContext extends ServerCallContext {
+  /** Ends it with this, after what its handler has to say. */
+  readonly end: (failure: Failure) => void;
+
+  constructor(call: ServerCall, end: (context: StreamContext, failure: Failure) => void) {
+    super(call);
+    this.end = (failure) => end(this, failure);
+  }
 }
 
 /** Runs a stream's handler and ends the call as the handler ends, or as the server says. */
@@ -94,7 +157,7 @@ async function serveStream(
   call: ServerStream | BidiStream,
   env: CallEnvironment,
   meter: MethodMeter | undefined,
-  serve: (context: ServerCallContext) => Promise<void>,
+  serve: (context: StreamContext, visit: Visit | undefined) => Promise<void>,
 ): Promise<void> {
   const beganMs = meter === undefined ? 0 : meter.begin();
   const refusal = env.admission.enter('stream');
@@ -103,20 +166,24 @@ async function serveStream(
     meter?.end(beganMs, REASONS[refusal.reason]);
     return;
   }
-  const context = new ServerCallContext(call as unknown as ServerCall);
-  const open: OpenStream = {
-    end(failure) {
-      // Handlers that listen end by themselves, in this turn and after their last words.
-      context.abort(failure);
-      setImmediate(() => {
-        if (env.streams.has(open)) endStream(call, failure);
-      });
-    },
-  };
+  let visit: Visit | undefined;
+  const context = new StreamContext(call as unknown as ServerCall, (self, failure) => {
+    // Handlers that listen end by themselves, in this turn and after their last words.
+    self.abort(failure);
+    setImmediate(() => {
+      if (env.streams.has(open)) endStream(call, failure);
+    });
+  });
+  const open: OpenStream = { end: context.end };
   env.streams.add(open);
   let code: string = 'OK';
   try {
-    await serve(context);
+    if (env.guard !== undefined) {
+      const admitted = await env.guard.of(path).admit(call as unknown as ServerCall);
+      if (admitted instanceof Refused) throw new FailureError(admitted.failure);
+      visit = admitted;
+    }
+    await serve(context, visit);
     if (call.cancelled) code = codeOfCancelled(call as unknown as ServerCall);
     if (!call.writableEnded) call.end();
   } catch (error) {
@@ -125,6 +192,7 @@ async function serveStream(
     if (!call.writableEnded) endStream(call, failure);
   } finally {
     env.streams.delete(open);
+    visit?.leave();
     env.admission.leave('stream');
     meter?.end(beganMs, code);
   }
@@ -135,14 +203,26 @@ function endStream(call: ServerStream | BidiStream, failure: Failure): void {
   call.emit('error', failureToServiceError(failure) as Error);
 }
 
-class ServerDuplex implements Duplex<unknown, unknown> {
+class ServerDuplex implements Duplex<unknown, unknown>, GuardedStream {
   private readonly call: BidiStream;
-  private readonly context: ServerCallContext;
+  private readonly context: StreamContext;
+  private readonly visit: Visit | undefined;
+  private readonly answers: Answers<unknown>;
   private pauses = 0;
 
-  constructor(call: BidiStream, context: ServerCallContext) {
+  constructor(call: BidiStream, context: StreamContext, visit: Visit | undefined) {
     this.call = call;
     this.context = context;
+    this.visit = visit;
+    this.answers = new Answers(this);
+  }
+
+  answer(response: unknown): void {
+    this.answers.send(response);
+  }
+
+  end(failure: Failure): void {
+    this.context.end(failure);
   }
 
   receive(take: (request: unknown) => void): Promise<void> {
@@ -154,10 +234,13 @@ class ServerDuplex implements Duplex<unknown, unknown> {
         call.resume();
         reject(error);
       };
-      const onData = (request: unknown): void => {
+      const { visit } = this;
+      const onData = (received: unknown): void => {
+        const request = visit === undefined ? received : (received as Measured).request;
         if (request instanceof Malformed) return fail(new FailureError(request.failure));
         try {
-          take(request);
+          const left = visit === undefined ? request : visit.take(request, (received as Measured).bytes);
+          if (left !== undefined) take(left);
         } catch (error) {
           fail(error);
         }
@@ -215,7 +298,7 @@ async function run<T>(handler: () => Promise<T>): Promise<T> {
   return handler();
 }
 
-function failureOf(error: unknown, path: string, env: CallEnvironment): Failure {
+function failureOf(error: unknown, path: string, env: Pick<CallEnvironment, 'log'>): Failure {
   if (error instanceof FailureError) return error.failure;
   env.log('a handler failed', { method: path, error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
   return { reason: 'INTERNAL', message: `an error of the software in ${path}; the log of this replica has more` };

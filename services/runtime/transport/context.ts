@@ -9,6 +9,7 @@ export interface ServerCall {
   readonly cancelled: boolean;
   getDeadline(): grpc.Deadline;
   getPeer(): string;
+  getAuthContext?(): { readonly sslPeerCertificate?: { readonly raw: Buffer } | undefined };
   once(event: 'cancelled', listener: () => void): unknown;
 }
 

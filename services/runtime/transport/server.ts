@@ -5,13 +5,16 @@
 
 import * as grpc from '@grpc/grpc-js';
 import type { Attributes } from '@opentelemetry/api';
+import type { Failure } from '../../kernel/failure.ts';
 import type { Clock } from '../clock.ts';
+import { failureToServiceError } from '../errors/status.ts';
 import { ServedMethods } from '../telemetry/metrics/methods.ts';
 import type { Metrics } from '../telemetry/metrics/metrics.ts';
 import { Admission, DRAINING, type AdmissionLimits, type Refusal } from './admission.ts';
-import { duplexCall, streamCall, unaryCall, type CallEnvironment, type OpenStream } from './calls.ts';
+import { admit, duplexCall, streamCall, unaryCall, type CallEnvironment, type OpenStream } from './calls.ts';
 import { FLOW_CONTROL_BYTES } from './channels.ts';
 import { tolerant } from './decode.ts';
+import { measured, Refused, type Guard, type Visit } from './guard.ts';
 import { Health } from './health.ts';
 import { explainListen, ListenError } from './listen-error.ts';
 import { addReflection } from './reflection.ts';
@@ -22,12 +25,21 @@ export interface ServerSettings extends AdmissionLimits {
   readonly maxMessageBytes: number;
   readonly keepaliveMs: number;
   readonly keepaliveTimeoutMs: number;
+  /**
+   * A connection of this age, give or take a tenth, is asked to end: callers connect anew, to whatever
+   * stands behind the name by then. Infinity: never.
+   */
+  readonly maxConnectionAgeMs: number;
+  /** How long what is under way on it may take; then it is cut off, streams too. Infinity: as it likes. */
+  readonly connectionGraceMs: number;
 }
 
 const DEFAULT_SERVER_SETTINGS = {
   maxMessageBytes: 4 * 1024 * 1024,
   keepaliveMs: 30_000,
   keepaliveTimeoutMs: 10_000,
+  maxConnectionAgeMs: Infinity,
+  connectionGraceMs: Infinity,
 };
 
 const REFUSALS: Readonly<Record<Refusal, Attributes>> = { capacity: { 'txmesh.reason': 'capacity' }, draining: { 'txmesh.reason': 'draining' } };
@@ -42,6 +54,8 @@ export interface ServerOptions {
   log(message: string, fields: Record<string, unknown>): void;
   /** Default: without TLS. See credentials.ts. */
   readonly credentials?: grpc.ServerCredentials;
+  /** Default: every call is taken. */
+  readonly guard?: Guard | undefined;
   readonly settings?: Partial<ServerSettings>;
   /** Absent: nobody counts. */
   readonly metrics?: Metrics | undefined;
@@ -60,18 +74,20 @@ export class MeshServer {
 
   constructor(options: ServerOptions) {
     this.options = options;
-    const { entropy, log, metrics } = options;
+    const { entropy, log, metrics, guard } = options;
     const settings = { ...DEFAULT_SERVER_SETTINGS, ...options.settings };
     const refused = metrics?.counter('txmesh.admission.refused');
     const onRefused = refused && ((why: Refusal): void => refused.add(1, REFUSALS[why]));
     for (const attributes of Object.values(REFUSALS)) refused?.add(0, attributes);
     this.admission = new Admission(settings, entropy, onRefused);
-    this.environment = { admission: this.admission, streams: this.streams, methods: metrics && new ServedMethods(metrics), log };
+    this.environment = { admission: this.admission, streams: this.streams, methods: metrics && new ServedMethods(metrics), guard, log };
     this.server = new grpc.Server({
       'grpc.max_receive_message_length': settings.maxMessageBytes,
       'grpc.max_send_message_length': -1,
       'grpc.keepalive_time_ms': settings.keepaliveMs,
       'grpc.keepalive_timeout_ms': settings.keepaliveTimeoutMs,
+      ...(Number.isFinite(settings.maxConnectionAgeMs) && { 'grpc.max_connection_age_ms': settings.maxConnectionAgeMs }),
+      ...(Number.isFinite(settings.connectionGraceMs) && { 'grpc.max_connection_age_grace_ms': settings.connectionGraceMs }),
       'grpc-node.flow_control_window': FLOW_CONTROL_BYTES,
       'grpc-node.max_session_memory': Number.MAX_SAFE_INTEGER,
     });
@@ -85,7 +101,8 @@ export class MeshServer {
     const strictDefinition: Record<string, grpc.MethodDefinition<unknown, unknown>> = {};
     let service = '';
     for (const [name, method] of Object.entries(definition as grpc.ServiceDefinition)) {
-      strictDefinition[name] = { ...method, requestDeserialize: tolerant(method.requestDeserialize) };
+      const deserialize = tolerant(method.requestDeserialize);
+      strictDefinition[name] = { ...method, requestDeserialize: this.options.guard === undefined ? deserialize : measured(deserialize) };
       const handler: unknown = handlers[name as keyof Definition];
       // Without one, grpc-js answers UNIMPLEMENTED.
       if (handler !== undefined) wrapped[name] = this.adapt(method, handler);
@@ -162,7 +179,7 @@ export class MeshServer {
     return unaryCall(method.path, handler as UnaryHandler<unknown, unknown>, environment);
   }
 
-  /** For ready-made services: their streams end with the server, too. */
+  /** For ready-made services: their streams end with the server, too, and their calls go through the guard. */
   private guarded(): Pick<grpc.Server, 'addService'> {
     return {
       addService: (definition, implementation) => {
@@ -170,37 +187,56 @@ export class MeshServer {
         for (const [name, handler] of Object.entries(implementation)) {
           const method = Object.entries(definition).find(([key]) => key.toLowerCase() === name.toLowerCase())?.[1];
           if (method === undefined) throw new Error(`${name} is no method of the service that it is added with`);
-          guarded[name] = method.responseStream ? this.guard(method.path, handler as StreamingHandler) : this.count(method.path, handler as AnsweringHandler);
+          guarded[name] = method.responseStream
+            ? this.countStream(method.path, this.followed(method.path, handler as ReadyMadeStream))
+            : this.countCall(method.path, this.asked(method.path, handler as ReadyMadeCall));
         }
         this.server.addService(definition, guarded);
       },
     };
   }
 
-  private guard(path: string, handler: StreamingHandler): grpc.UntypedHandleCall {
-    const meter = this.environment.methods?.of(path);
-    return (call: grpc.ServerDuplexStream<unknown, unknown>) => {
-      const open: OpenStream = { end: () => call.end() };
-      this.streams.add(open);
-      call.once('cancelled', () => this.streams.delete(open));
-      if (meter !== undefined) {
-        const beganMs = meter.begin();
-        let over = false;
-        const end = (status: string): void => {
-          if (!over) meter.end(beganMs, status);
-          over = true;
-        };
-        call.once('finish', () => end('OK'));
-        call.once('cancelled', () => end('CANCELLED'));
-      }
-      handler(call);
-    };
+  private asked(path: string, handler: ReadyMadeCall): ReadyMadeCall {
+    const door = this.options.guard?.of(path);
+    if (door === undefined) return handler;
+    return (call, callback) =>
+      admit(door, call, path, this.environment, (visit) => {
+        if (visit instanceof Refused) return callback(failureToServiceError(visit.failure));
+        const failure = visit.check(call.request, 0);
+        visit.leave();
+        if (failure === undefined) handler(call, callback);
+        else callback(failureToServiceError(failure));
+      });
   }
 
-  private count(path: string, handler: AnsweringHandler): grpc.UntypedHandleCall {
+  private followed(path: string, handler: ReadyMadeStream): ReadyMadeStream {
+    const door = this.options.guard?.of(path);
+    const serve: ReadyMadeStream = (call, visit?: Visit) => {
+      const end = (failure: Failure): void => void call.emit('error', failureToServiceError(failure) as Error);
+      const open: OpenStream = { end: () => call.end() };
+      this.streams.add(open);
+      const over = (): void => {
+        if (this.streams.delete(open)) visit?.leave();
+      };
+      // Of an orderly end nobody is told but by the stream itself.
+      call.once('cancelled', over);
+      call.once('close', over);
+      const nothing = (): void => undefined;
+      visit?.open({ answer: nothing, pause: nothing, resume: nothing, end });
+      handler(call);
+    };
+    if (door === undefined) return serve;
+    return (call) =>
+      admit(door, call, path, this.environment, (visit) => {
+        if (visit instanceof Refused) call.emit('error', failureToServiceError(visit.failure) as Error);
+        else serve(call, visit);
+      });
+  }
+
+  private countCall(path: string, handler: ReadyMadeCall): grpc.UntypedHandleCall {
     const meter = this.environment.methods?.of(path);
     if (meter === undefined) return handler;
-    const counted: AnsweringHandler = (call, callback) => {
+    const counted: ReadyMadeCall = (call, callback) => {
       const beganMs = meter.begin();
       handler(call, (error, ...answer) => {
         callback(error, ...answer);
@@ -209,10 +245,27 @@ export class MeshServer {
     };
     return counted;
   }
+
+  private countStream(path: string, handler: ReadyMadeStream): grpc.UntypedHandleCall {
+    const meter = this.environment.methods?.of(path);
+    if (meter === undefined) return handler;
+    const counted: ReadyMadeStream = (call) => {
+      const beganMs = meter.begin();
+      let over = false;
+      const end = (status: string): void => {
+        if (!over) meter.end(beganMs, status);
+        over = true;
+      };
+      call.once('finish', () => end('OK'));
+      call.once('cancelled', () => end('CANCELLED'));
+      handler(call);
+    };
+    return counted;
+  }
 }
 
-type AnsweringHandler = grpc.handleUnaryCall<unknown, unknown>;
-type StreamingHandler = (call: grpc.ServerDuplexStream<unknown, unknown>) => void;
+type ReadyMadeCall = grpc.handleUnaryCall<unknown, unknown>;
+type ReadyMadeStream = (call: grpc.ServerDuplexStream<unknown, unknown>, visit?: Visit) => void;
 
 function bind(server: grpc.Server, host: string, port: number, credentials: grpc.ServerCredentials, setting: string): Promise<number> {
   const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;

@@ -2,6 +2,7 @@ import { quotaAgrees, referencesHold, servicesLead, settingsExist } from './cons
 import { available, bounded, drained, probed } from './operation.ts';
 import type { Rule } from './rule.ts';
 import { connected, fixedImages, lockedDown, noToken } from './security.ts';
+import { collected, scraped } from './telemetry.ts';
 
 export const RULES: readonly Rule[] = [
   lockedDown,
@@ -16,4 +17,6 @@ export const RULES: readonly Rule[] = [
   referencesHold,
   servicesLead,
   quotaAgrees,
+  scraped,
+  collected,
 ];

@@ -28,6 +28,7 @@ export const QUEUE_KIND: SimulatedKind = {
         memoryBytes: MEMORY_BYTES,
         sessionRetentionMs: retentionMs,
         keyWaitMs: KEY_WAIT_MS,
+        numbersAbove: 0,
         bugs: only(switches.queue),
       }),
       bugs: only(switches.participant),

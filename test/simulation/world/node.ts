@@ -77,7 +77,7 @@ export class Node {
   constructor(options: NodeOptions) {
     this.options = options;
     const { machine, store, name, address, leaseTtlMs, switches, events } = options;
-    this.view = new ClusterView(CLUSTER_ID, store, machine.clock);
+    this.view = new ClusterView({ clusterId: CLUSTER_ID, numbersAbove: 0 }, store, machine.clock);
     this.replica = new Replica({
       name,
       address,

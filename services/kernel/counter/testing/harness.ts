@@ -1,28 +1,17 @@
-/**
- * For tests: partitions of a counter service, each a kernel with a store in memory, run as the driver
- * runs it. Every batch is checked: no key written twice, within the announced cost, and after it a
- * reload gives what is in memory (invariant P3), counters that are loaded on demand included.
- */
+/** For tests: partitions of a counter service. */
 
-import { compareAttempts } from '../../attempt.ts';
-import type { Origin, Output, StepInput } from '../../kernel.ts';
 import type { BranchId, ToCoordinator } from '../../messages.ts';
 import { ParticipantKernel } from '../../participant/kernel.ts';
-import {
-  DEFAULT_SETTINGS,
-  type ParticipantCommand,
-  type ParticipantMessage,
-  type ParticipantRecord,
-  type ParticipantReply,
-  type ProtocolRecord,
-} from '../../participant/types.ts';
+import { branchOf, id, PartitionHarness } from '../../participant/testing/partition.ts';
+import { DEFAULT_SETTINGS, type ParticipantRecord, type ParticipantReply } from '../../participant/types.ts';
+import { compare, type KernelHarnessOptions } from '../../testing/harness.ts';
 import { COUNTER_PREFIX } from '../keys.ts';
 import { homeOf } from '../placement.ts';
 import { CounterResource } from '../resource.ts';
 import {
   type AddOutcome,
   type CounterBug,
-  type CounterEffect,
+  type CounterRecord,
   type CounterEvent,
   type CounterOperation,
   type CounterQuery,
@@ -35,31 +24,20 @@ import {
   DEFAULT_COUNTER_SETTINGS,
 } from '../types.ts';
 
+export { id };
+export { START_MS } from '../../participant/testing/partition.ts';
+
 type T = CounterTypes;
-type Command = ParticipantCommand<T>;
-type Stored = ParticipantRecord<T>;
 type Reply = ParticipantReply<T>;
 
-export interface HarnessOptions {
+export interface HarnessOptions extends KernelHarnessOptions<ParticipantRecord<T>> {
   readonly partition?: number;
   readonly partitions?: number;
   readonly counter?: Partial<CounterSettings>;
   readonly bugs?: readonly CounterBug[];
-  /** Through bytes and back, where a codec is tested too. */
-  readonly copy?: (key: string, record: Stored) => Stored;
 }
 
-export const START_MS = 1_700_000_000_000;
-
-/** The nth UUIDv7 of a time. */
-export function id(n: number, atMs = START_MS): string {
-  const time = atMs.toString(16).padStart(12, '0');
-  return `${time.slice(0, 8)}-${time.slice(8)}-7000-8000-${n.toString(16).padStart(12, '0')}`;
-}
-
-export function branch(n: number, counter = n): BranchId {
-  return { transactionId: id(n), attempt: { epoch: 1, counter }, coordinatorPartition: 1, participant: 'counter', partition: 0 };
-}
+export const branch = (n: number, counter?: number): BranchId => branchOf('counter', 0, n, counter);
 
 export function create(name: string, more: Partial<CreateOperation> = {}): CreateOperation {
   return { type: 'create', name, id: `id of ${name}`, kind: 'strong', bounds: { minimum: undefined, maximum: undefined }, value: 0n, shards: 0, ...more };
@@ -69,63 +47,40 @@ export function add(name: string, amount: bigint): CounterOperation {
   return { type: 'add', name, amount };
 }
 
-export class Harness {
-  readonly store = new Map<string, Stored>();
-  readonly replies: { readonly to: Origin; readonly reply: Reply }[] = [];
-  readonly messages: ToCoordinator[] = [];
-  readonly events: CounterEvent[] = [];
-  kernel!: ParticipantKernel<T>;
-  resource!: CounterResource;
-  nowMs = START_MS;
-  epoch = 0;
-  /** How many commands make a batch. */
-  together = 1;
+export class Harness extends PartitionHarness<T, CounterEvent, CounterResource> {
   readonly partition: number;
   readonly partitions: number;
   private readonly options: HarnessOptions;
-  private queued: Command[] = [];
-  private follows: Command[] = [];
   private numbers = 0;
 
   constructor(options: HarnessOptions = {}) {
+    super({ copy: (_, record) => structuredClone(record), ...options });
     this.options = options;
     this.partition = options.partition ?? 0;
     this.partitions = options.partitions ?? 1;
     this.restart();
   }
 
-  restart(): void {
-    this.follows = [];
-    this.queued = [];
-    [this.kernel, this.resource] = this.recovered();
-    this.resource.watched = true;
-    this.kernel.lead(++this.epoch, this.input(), new Batch(this));
+  protected build(): { kernel: ParticipantKernel<T>; resource: CounterResource } {
+    const { counter, bugs } = this.options;
+    const { partition, partitions } = this;
+    const resource = new CounterResource(
+      { ...DEFAULT_COUNTER_SETTINGS, participant: 'counter', partition, partitions, clusterId: 'cluster', ...counter },
+      new Set(bugs),
+    );
+    const kernel = new ParticipantKernel<T>({ settings: { ...DEFAULT_SETTINGS, participant: 'counter', partition }, resource });
+    resource.watched = true;
+    return { kernel, resource };
   }
 
-  run(...commands: Command[]): Reply[] {
-    const before = this.replies.length;
-    this.queued.push(...commands);
-    if (this.queued.length < this.together) return [];
-    this.flush();
-    return this.replies.slice(before).map(({ reply }) => reply);
-  }
-
-  /** Steps what is queued, and what that sets free. */
-  flush(): void {
-    this.batch([...this.follows.splice(0), ...this.queued.splice(0)]);
-    while (this.follows.length > 0) this.batch(this.follows.splice(0));
-  }
-
-  pass(ms: number): void {
-    const untilMs = this.nowMs + ms;
-    for (let ticks = 0; ticks < 10_000; ticks++) {
-      const wakeMs = this.kernel.wakeAtMs();
-      if (wakeMs === undefined || wakeMs > untilMs) break;
-      this.nowMs = Math.max(this.nowMs, wakeMs);
-      this.run({ type: 'tick' });
-      this.flush();
+  /** Counters that are loaded on demand too. */
+  protected override compareMore({ resource }: { readonly resource: CounterResource }): void {
+    for (const key of this.stored(COUNTER_PREFIX)) {
+      const name = key.slice(COUNTER_PREFIX.length);
+      resource.admit(key, this.load(key) as CounterRecord);
+      const inMemory = this.resource.find(name);
+      if (inMemory !== undefined) compare(inMemory.toRecord(), resource.find(name)!.toRecord());
     }
-    this.nowMs = untilMs;
   }
 
   local(operations: readonly CounterOperation[], n = 1_000_000 + ++this.numbers): Reply | undefined {
@@ -135,16 +90,11 @@ export class Harness {
 
   prepare(branch: BranchId, operations: readonly CounterOperation[]): ToCoordinator | undefined {
     const { nowMs, partition } = this;
-    const before = this.messages.length;
-    this.run({
-      type: 'message',
-      message: { type: 'prepare', branch: { ...branch, partition }, operations, firstTryMs: nowMs, deadlineMs: nowMs, readOnly: false },
-    });
-    return this.messages[before];
+    return this.hear({ type: 'prepare', branch: { ...branch, partition }, operations, firstTryMs: nowMs, deadlineMs: nowMs, readOnly: false })[0];
   }
 
   tell(type: 'commit' | 'abort', branch: BranchId): void {
-    this.run({ type: 'message', message: { type, branch: { ...branch, partition: this.partition } } });
+    this.hear({ type, branch: { ...branch, partition: this.partition } });
   }
 
   request(request: CounterRequest): CounterResponse | undefined {
@@ -166,75 +116,6 @@ export class Harness {
   view(name: string): CounterView | undefined {
     const reply = this.read({ type: 'counters', names: [name] });
     return reply?.type === 'read' && reply.answer.type === 'counters' ? reply.answer.views[0] : undefined;
-  }
-
-  origin(): string {
-    return `caller ${++this.numbers}`;
-  }
-
-  stored(prefix: string): string[] {
-    return [...this.store.keys()].filter((key) => key.startsWith(prefix)).sort();
-  }
-
-  /** Whether what is stored promises to commit the branch. */
-  promises({ attempt }: BranchId): boolean {
-    for (const record of this.store.values() as IterableIterator<ProtocolRecord<CounterEffect>>) {
-      const branches = record.type === 'prepared' ? record.branches : record.type === 'branch' ? [record] : [];
-      if (branches.some((other) => compareAttempts(other.attempt, attempt) === 0)) return true;
-    }
-    return false;
-  }
-
-  private batch(commands: Command[]): void {
-    const { kernel } = this;
-    const batch = new Batch(this);
-    for (const command of commands) {
-      for (let missing = kernel.missing(command); missing.length > 0; missing = kernel.missing(command)) {
-        for (const key of missing) kernel.admit(key, this.store.get(key));
-      }
-      const cost = kernel.cost(command);
-      const sealed = kernel.sealCost.operations;
-      const before = batch.operations;
-      kernel.step(command, this.input(), batch);
-      const written = batch.operations - before + Math.max(0, kernel.sealCost.operations - sealed);
-      if (written > cost.operations + 1) throw new Error(`${command.type} wrote ${written} operations, announced ${cost.operations}`);
-      if (cost.operations > 123 || cost.bytes > 1_390_000) throw new Error(`${command.type} costs more than a write holds`);
-    }
-    const { sealCost } = kernel;
-    const before = batch.operations;
-    kernel.seal(this.input(), batch);
-    if (batch.operations - before > sealCost.operations) throw new Error('seal wrote more than announced');
-    batch.write();
-    this.follows.push(...batch.follows);
-    const [reloaded, resource] = this.recovered();
-    reloaded.lead(this.epoch, this.input(), new Batch(this, true));
-    compare(this.kernel.durableState(), reloaded.durableState());
-    for (const key of this.stored(COUNTER_PREFIX)) resource.admit(key, this.store.get(key) as never);
-    for (const key of this.stored(COUNTER_PREFIX)) {
-      const name = key.slice(COUNTER_PREFIX.length);
-      if (this.resource.find(name) !== undefined) compare(this.resource.find(name)!.toRecord(), resource.find(name)!.toRecord());
-    }
-  }
-
-  private recovered(): [ParticipantKernel<T>, CounterResource] {
-    const { counter, bugs, copy } = this.options;
-    const { partition, partitions } = this;
-    const resource = new CounterResource(
-      { ...DEFAULT_COUNTER_SETTINGS, participant: 'counter', partition, partitions, clusterId: 'cluster', ...counter },
-      new Set(bugs),
-    );
-    const kernel = new ParticipantKernel<T>({ settings: { ...DEFAULT_SETTINGS, participant: 'counter', partition }, resource });
-    const keys = [...this.store.keys()].sort();
-    for (let next = kernel.recovery(); next !== undefined; next = kernel.recovery()) {
-      const wanted = next;
-      const found = 'from' in wanted ? keys.filter((key) => key >= wanted.from && key < wanted.to) : wanted.filter((key) => this.store.has(key));
-      for (const key of found) kernel.recover(key, copy === undefined ? this.store.get(key)! : copy(key, this.store.get(key)!));
-    }
-    return [kernel, resource];
-  }
-
-  private input(): StepInput {
-    return { nowMs: this.nowMs, entropy: 0.5 };
   }
 }
 
@@ -273,85 +154,4 @@ export class Service {
     for (const { value } of found.values()) sum += value;
     return sum;
   }
-}
-
-class Batch implements Output<Command, Stored, Reply, ParticipantMessage> {
-  readonly follows: Command[] = [];
-  private readonly harness: Harness;
-  private readonly silent: boolean;
-  private readonly records = new Map<string, Stored | undefined>();
-  private readonly ranges: { readonly from: string; readonly to: string }[] = [];
-
-  constructor(harness: Harness, silent = false) {
-    this.harness = harness;
-    this.silent = silent;
-  }
-
-  get operations(): number {
-    return this.records.size + this.ranges.length;
-  }
-
-  put(key: string, record: Stored): void {
-    this.check(key);
-    this.records.set(key, record);
-  }
-
-  remove(key: string): void {
-    this.check(key);
-    this.records.set(key, undefined);
-  }
-
-  removeRange(from: string, to: string): void {
-    if (from >= to) throw new Error(`an empty range from ${from}`);
-    for (const range of this.ranges) if (from < range.to && range.from < to) throw new Error(`ranges overlap at ${from}`);
-    for (const key of this.records.keys()) if (key >= from && key < to) this.records.delete(key);
-    this.ranges.push({ from, to });
-  }
-
-  reply(to: Origin, reply: Reply): void {
-    if (to !== undefined && !this.silent) this.harness.replies.push({ to, reply });
-  }
-
-  send({ message }: ParticipantMessage): void {
-    if (!this.silent) this.harness.messages.push(message);
-  }
-
-  emit(event: unknown): void {
-    this.harness.events.push(event as CounterEvent);
-  }
-
-  follow(command: Command): void {
-    if (!this.silent) this.follows.push(command);
-  }
-
-  stepDown(reason: string): void {
-    throw new Error(reason);
-  }
-
-  write(): void {
-    const { store } = this.harness;
-    for (const { from, to } of this.ranges) for (const key of store.keys()) if (key >= from && key < to) store.delete(key);
-    for (const [key, record] of this.records) {
-      if (record === undefined) store.delete(key);
-      else store.set(key, structuredClone(record));
-    }
-  }
-
-  private check(key: string): void {
-    if (this.ranges.some(({ from, to }) => key >= from && key < to)) throw new Error(`${key} is in a removed range`);
-  }
-}
-
-function compare(inMemory: unknown, reloaded: unknown): void {
-  const [a, b] = [comparable(inMemory), comparable(reloaded)];
-  if (a !== b) throw new Error(`replay equality (P3): in memory ${a}, reloaded ${b}`);
-}
-
-function comparable(state: unknown): string {
-  return JSON.stringify(state, (_, value: unknown) => {
-    if (typeof value === 'bigint') return `${value}n`;
-    if (value instanceof Map) return [...value];
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
-    return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
-  });
 }

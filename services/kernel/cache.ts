@@ -1,30 +1,27 @@
 /**
- * Records in memory, bounded by bytes; that a record is absent is remembered too. Evicts the least
+ * Values in memory, bounded by bytes; that a value is absent is remembered too. Evicts the least
  * recently used, roughly: what was used since it was last looked at gets a second chance.
  */
 
-interface Cached<Record> {
-  record: Record | undefined;
+interface Cached<Value> {
+  value: Value | undefined;
   bytes: number;
   used: boolean;
 }
 
-/** Of an entry without its value: maps, objects, the key twice as long as its characters. */
-const ENTRY_BYTES = 200;
 /** Shrinks this far below its bound, so that it evicts many at once. */
 const LOW_WATER = 0.95;
 
-export class RecordCache<Record extends { readonly value?: Uint8Array }> {
-  private readonly entries = new Map<string, Cached<Record>>();
+export class Cache<Value> {
+  private readonly entries = new Map<string, Cached<Value>>();
   private readonly maxBytes: number;
+  private readonly sizeOf: (key: string, value: Value | undefined) => number;
   private bytes = 0;
 
-  constructor(maxBytes: number) {
+  /** @param sizeOf bytes of an entry, of an absent value too */
+  constructor(maxBytes: number, sizeOf: (key: string, value: Value | undefined) => number) {
     this.maxBytes = maxBytes;
-  }
-
-  get byteCount(): number {
-    return this.bytes;
+    this.sizeOf = sizeOf;
   }
 
   has(key: string): boolean {
@@ -32,23 +29,24 @@ export class RecordCache<Record extends { readonly value?: Uint8Array }> {
   }
 
   /** Undefined: it is known to be absent, or not known; {@link has} tells. */
-  get(key: string): Record | undefined {
+  get(key: string): Value | undefined {
     const entry = this.entries.get(key);
     if (entry === undefined) return undefined;
     entry.used = true;
-    return entry.record;
+    return entry.value;
   }
 
-  set(key: string, record: Record | undefined): void {
-    const bytes = ENTRY_BYTES + 2 * key.length + (record?.value?.length ?? 0);
+  /** Also to be called when a value has changed in size. */
+  set(key: string, value: Value | undefined): void {
+    const bytes = this.sizeOf(key, value);
     const entry = this.entries.get(key);
     if (entry === undefined) {
-      this.entries.set(key, { record, bytes, used: true });
+      this.entries.set(key, { value, bytes, used: true });
       this.bytes += bytes;
       return;
     }
     this.bytes += bytes - entry.bytes;
-    entry.record = record;
+    entry.value = value;
     entry.bytes = bytes;
     entry.used = true;
   }

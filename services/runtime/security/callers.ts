@@ -1,0 +1,101 @@
+/** Finds out who makes a call: from its token, else from its connection's certificate. */
+
+import type { Failure } from '../../kernel/failure.ts';
+import type { ServerCall } from '../transport/context.ts';
+import { connectionOf, spiffeIdOf } from './certificate.ts';
+import type { Catalogue } from './catalogue.ts';
+import type { Policy } from './policy.ts';
+import { accountOf, type Principal } from './principal.ts';
+import { Rights } from './rights.ts';
+import { invalid, TOKEN_EXPIRED, type TokenPrincipal, type Tokens } from './tokens.ts';
+
+const AUTHORIZATION_HEADER = 'authorization';
+const BEARER = /^bearer +([A-Za-z0-9_.~+/=-]+)$/i;
+
+/** A principal, with what the policy that is in force gives it. */
+export class Caller {
+  readonly principal: Principal;
+  readonly account: string;
+  private rights: Rights | undefined;
+
+  constructor(principal: Principal) {
+    this.principal = principal;
+    this.account = accountOf(principal);
+  }
+
+  /** Compiled once for each policy. */
+  rightsUnder(policy: Policy, catalogue: Catalogue): Rights {
+    if (this.rights?.policy !== policy) this.rights = new Rights(policy, this.principal, catalogue);
+    return this.rights;
+  }
+}
+
+export interface CallersOptions {
+  /** Absent: no tokens are taken. */
+  readonly tokens?: Tokens | undefined;
+  /** Whether connections are encrypted. */
+  readonly encrypted: () => boolean;
+  readonly nowMs: () => number;
+}
+
+export class Callers {
+  private readonly options: CallersOptions;
+  private readonly byConnection = new WeakMap<object, Caller>();
+  /** Callers of tokens, as long as their token is remembered. */
+  private readonly byToken = new WeakMap<TokenPrincipal, Caller>();
+
+  constructor(options: CallersOptions) {
+    this.options = options;
+  }
+
+  /** The promise never rejects. */
+  of(call: ServerCall): Caller | Failure | Promise<Caller | Failure> {
+    const connected = this.ofConnection(call);
+    const given = call.metadata.get(AUTHORIZATION_HEADER);
+    if (given.length === 0) return connected;
+    const { tokens, encrypted } = this.options;
+    if (tokens === undefined) return { reason: 'TOKEN_INVALID', message: 'this server takes no tokens (setting --jwt-jwks): call without one' };
+    if (!encrypted() && !isLoopback(call.getPeer())) return UNENCRYPTED;
+    const [header] = given;
+    const token = given.length === 1 && typeof header === 'string' ? BEARER.exec(header)?.[1] : undefined;
+    if (token === undefined) return invalid('must be the one value of authorization, as "Bearer" and the token');
+    const found = tokens.verify(token);
+    return found instanceof Promise ? found.then((late) => this.ofToken(late, connected)) : this.ofToken(found, connected);
+  }
+
+  private ofConnection(call: ServerCall): Caller {
+    const connection = connectionOf(call);
+    const known = connection && this.byConnection.get(connection);
+    if (known !== undefined) return known;
+    const uri = spiffeIdOf(call);
+    const caller = new Caller(uri === undefined ? { type: 'nobody', address: hostOf(call.getPeer()) } : { type: 'certificate', uri });
+    if (connection !== undefined) this.byConnection.set(connection, caller);
+    return caller;
+  }
+
+  private ofToken(found: TokenPrincipal | Failure, { principal }: Caller): Caller | Failure {
+    if ('reason' in found) return found;
+    if (found.expiresMs <= this.options.nowMs()) return TOKEN_EXPIRED;
+    // Together with a certificate it is another caller than without.
+    if (principal.type === 'certificate') return new Caller({ ...found, certificate: principal.uri });
+    let caller = this.byToken.get(found);
+    if (caller === undefined) this.byToken.set(found, (caller = new Caller(found)));
+    return caller;
+  }
+}
+
+const UNENCRYPTED: Failure = {
+  reason: 'TOKEN_UNENCRYPTED',
+  message: 'the token came over a connection without TLS, where anybody on the way could take it: use TLS (settings --tls-cert, --tls-key), and take the token for known to others',
+};
+
+/** Of host:port, with or without brackets. */
+function hostOf(peer: string): string {
+  const colon = peer.lastIndexOf(':');
+  return colon < 0 ? peer : peer.slice(0, colon);
+}
+
+function isLoopback(peer: string): boolean {
+  const host = hostOf(peer).replace(/^::ffff:/, '');
+  return host.startsWith('127.') || host === '::1' || host === '[::1]';
+}

@@ -1,0 +1,168 @@
+/** Prometheus and the collector reach whom they name, and are reached by who names them. */
+
+import { parse } from 'yaml';
+import { environmentOf } from '../support/environment.ts';
+import { containersOf, matches, nameOf, podsIn, serverOf, type Labels, type Pods, type Resource } from '../support/resource.ts';
+import type { Rule } from './rule.ts';
+
+interface DnsDiscovery {
+  readonly names: readonly string[];
+  readonly type: string;
+  readonly port?: number;
+}
+interface ScrapeConfig {
+  readonly job_name: string;
+  readonly static_configs?: readonly { readonly targets: readonly string[] }[];
+  readonly dns_sd_configs?: readonly DnsDiscovery[];
+}
+
+/** The port of a Service, as a scrape names it. */
+interface Target {
+  readonly job: string;
+  readonly service: string;
+  /** By name (SRV records) or by number. */
+  readonly port: string | number;
+}
+
+const dataOf = (resources: readonly Resource[], map: string, key: string): string | undefined =>
+  resources.find(({ kind, metadata, data }) => kind === 'ConfigMap' && metadata.name.startsWith(map) && data?.[key] !== undefined)?.data![key];
+
+function targetsIn(config: string): Target[] {
+  const { scrape_configs } = parse(config) as { scrape_configs: ScrapeConfig[] };
+  return scrape_configs.flatMap(({ job_name: job, dns_sd_configs = [], static_configs = [] }) => [
+    ...dns_sd_configs.flatMap(({ names, type, port }) =>
+      names.map((name) => {
+        const [, named, service] = /^_([a-z0-9-]+)\._tcp\.([a-z0-9-]+)$/.exec(name) ?? [];
+        return type === 'SRV' ? { job, service: service ?? name, port: named ?? '' } : { job, service: name, port: port ?? 0 };
+      }),
+    ),
+    // A pod by its name in a headless Service; what has no dot is Prometheus itself.
+    ...static_configs.flatMap(({ targets }) =>
+      targets.flatMap((target) => {
+        const [, service, port] = /^[a-z0-9-]+\.([a-z0-9-]+):(\d+)$/.exec(target) ?? [];
+        return service === undefined ? [] : [{ job, service, port: Number(port) }];
+      }),
+    ),
+  ]);
+}
+
+interface PolicyRule {
+  readonly ports?: readonly { readonly port: number }[];
+  readonly from?: readonly Peer[];
+  readonly to?: readonly Peer[];
+}
+interface Peer {
+  readonly podSelector?: { readonly matchLabels?: Labels };
+}
+
+/** Whether policies let pods of some labels connect to pods of others at a port, at both ends. */
+function mayConnect(resources: readonly Resource[], from: Labels, to: Labels, port: number): boolean {
+  const policies = resources.filter(({ kind }) => kind === 'NetworkPolicy');
+  if (policies.length === 0) return true;
+  const allows = (direction: 'ingress' | 'egress', selected: Labels, peer: Labels): boolean =>
+    policies
+      .filter(({ spec }) => matches(spec.podSelector.matchLabels, selected))
+      .flatMap(({ spec }) => (spec[direction] ?? []) as PolicyRule[])
+      // Whoever names no ports, or no peers, means all.
+      .some(({ ports, from: senders, to: receivers }) => {
+        const peers = direction === 'ingress' ? senders : receivers;
+        return (
+          (ports === undefined || ports.some((each) => each.port === port)) &&
+          (peers === undefined || peers.some(({ podSelector }) => podSelector !== undefined && matches(podSelector.matchLabels, peer)))
+        );
+      });
+  return allows('egress', from, to) && allows('ingress', to, from);
+}
+
+const behind = (service: Resource, all: readonly Pods[]): Pods[] => all.filter(({ labels }) => matches(service.spec.selector, labels));
+const numberOf = (service: Resource, port: string | number): number | undefined =>
+  service.spec.ports.find((each: { name: string; port: number }) => each.name === port || each.port === port)?.port;
+
+export const scraped: Rule = {
+  name: 'what Prometheus scrapes is there, and policies let it; and it scrapes every server',
+  check: (resources) => {
+    const config = dataOf(resources, 'prometheus', 'prometheus.yml');
+    const all = podsIn(resources);
+    const prometheus = all.find(({ owner }) => owner.metadata.name === 'prometheus');
+    if (config === undefined || prometheus === undefined) return [];
+    const reached = new Set<Resource>();
+    const problems = targetsIn(config).flatMap(({ job, service: name, port }) => {
+      const where = `Prometheus, ${job}: ${name} ${port}`;
+      const service = resources.find(({ kind, metadata }) => kind === 'Service' && metadata.name === name);
+      const number = service && numberOf(service, port);
+      if (service === undefined || number === undefined) return [`${where} is no port of a Service`];
+      const pods = behind(service, all);
+      pods.forEach(({ owner }) => reached.add(owner));
+      if (typeof port === 'string' && service.spec.clusterIP !== 'None') return [`${where} is one address for all pods`];
+      return pods.filter(({ labels }) => !mayConnect(resources, prometheus.labels, labels, number)).map(({ owner }) => `${where}: no policy lets it connect to ${nameOf(owner)}`);
+    });
+    const missed = all.filter((pods) => serverOf(pods) !== undefined && !reached.has(pods.owner));
+    return [...problems, ...missed.map(({ owner }) => `${nameOf(owner)}: Prometheus does not scrape it`)];
+  },
+};
+
+interface CollectorConfig {
+  readonly receivers: Readonly<Record<string, { protocols?: Record<string, { endpoint: string }> }>>;
+  readonly processors: Readonly<Record<string, object>>;
+  readonly exporters: Readonly<Record<string, { endpoint?: string }>>;
+  readonly extensions: Readonly<Record<string, { endpoint?: string }>>;
+  readonly service: {
+    readonly extensions: readonly string[];
+    readonly pipelines: Readonly<Record<string, Readonly<Record<'receivers' | 'processors' | 'exporters', readonly string[]>>>>;
+  };
+}
+
+/** What of the core distribution is in use here, by the part of the configuration that it belongs to. */
+const COMPONENTS = {
+  receivers: ['otlp'],
+  processors: ['memory_limiter', 'batch'],
+  exporters: ['otlp', 'prometheus', 'debug'],
+  extensions: ['health_check'],
+} as const;
+const PARTS = ['receivers', 'processors', 'exporters', 'extensions'] as const;
+
+const portOf = (endpoint: string): number => Number(endpoint.split(':').at(-1));
+
+export const collected: Rule = {
+  name: 'the collector\'s pipelines are made of what it has and nothing else, and servers and collector reach whom they send to',
+  check: (resources) => {
+    const text = dataOf(resources, 'opentelemetry-collector', 'config.yaml');
+    const all = podsIn(resources);
+    const collector = all.find(({ owner }) => owner.metadata.name === 'opentelemetry-collector');
+    if (text === undefined || collector === undefined) return [];
+    const config = parse(text) as CollectorConfig;
+    const { pipelines } = config.service;
+    const problems: string[] = [];
+    for (const part of PARTS) {
+      const declared = Object.keys(config[part]);
+      const used = part === 'extensions' ? config.service.extensions : Object.values(pipelines).flatMap((pipeline) => pipeline[part]);
+      problems.push(
+        ...declared.filter((id) => !(COMPONENTS[part] as readonly string[]).includes(id.split('/')[0]!)).map((id) => `collector: ${part} ${id} is none that we know`),
+        ...declared.filter((id) => !used.includes(id)).map((id) => `collector: ${part} ${id} is in no pipeline`),
+        ...[...new Set(used)].filter((id) => !declared.includes(id)).map((id) => `collector: ${part} ${id} is not declared`),
+      );
+    }
+    // The memory limiter first, the batch last: what is refused is refused before it is held.
+    for (const [name, { processors }] of Object.entries(pipelines))
+      if (processors[0] !== 'memory_limiter' || processors.at(-1) !== 'batch') problems.push(`collector: the pipeline ${name} does not begin with memory_limiter and end with batch`);
+
+    const own = containersOf(collector).flatMap(({ ports = [] }) => ports.map(({ containerPort }) => containerPort));
+    const receives = Object.values(config.receivers).flatMap(({ protocols = {} }) => Object.values(protocols).map(({ endpoint }) => endpoint));
+    const serves = [...Object.values(config.exporters), ...Object.values(config.extensions)].flatMap(({ endpoint }) => (endpoint?.startsWith('0.0.0.0:') ? [endpoint] : []));
+    for (const endpoint of [...receives, ...serves]) if (!own.includes(portOf(endpoint))) problems.push(`collector: it listens on ${endpoint}, which is no port of its container`);
+
+    const jaeger = all.find(({ owner }) => owner.metadata.name === 'jaeger');
+    for (const { endpoint } of Object.values(config.exporters)) {
+      if (endpoint?.startsWith('jaeger:') !== true || jaeger === undefined) continue;
+      if (!mayConnect(resources, collector.labels, jaeger.labels, portOf(endpoint))) problems.push(`collector: no policy lets it send to ${endpoint}`);
+    }
+    for (const pods of all) {
+      const server = serverOf(pods);
+      const endpoint = server && environmentOf(server, resources)['OTEL_EXPORTER_OTLP_ENDPOINT'];
+      if (endpoint === undefined) continue;
+      if (!receives.some((each) => portOf(each) === portOf(endpoint))) problems.push(`${nameOf(pods.owner)}: it sends to ${endpoint}, where the collector does not listen`);
+      if (!mayConnect(resources, pods.labels, collector.labels, portOf(endpoint))) problems.push(`${nameOf(pods.owner)}: no policy lets it send to ${endpoint}`);
+    }
+    return problems;
+  },
+};

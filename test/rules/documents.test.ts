@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { REASONS } from '../../services/kernel/failure.ts';
+import { INSTRUMENTS, type Instrument } from '../../services/runtime/telemetry/metrics/instruments.ts';
 
 const read = (file: string) => readFileSync(path.resolve(import.meta.dirname, '../..', file), 'utf8');
 
@@ -9,6 +10,19 @@ test('docs/errors.md explains every reason, with its gRPC code, and no other', (
   const rows = [...read('docs/errors.md').matchAll(/^\| `([A-Z_]+)` \| `([A-Z_]+)` \| (.+) \| (.+) \|$/gm)];
   expect(Object.fromEntries(rows.map(([, reason, code]) => [reason, code]))).toEqual(REASONS);
   expect(new Set(rows.map(([, reason]) => reason)).size).toBe(rows.length);
+});
+
+test('docs/metrics.md lists every instrument as it is, and no other', () => {
+  const rows = [...read('docs/metrics.md').matchAll(/^\| `([a-z0-9_.]+)` \| ([a-z ]+) \| (\S+) \| (.*) \| (.+) \|$/gm)];
+  const listed = rows.map(([, name, kind, unit, attributes, description]) => ({
+    name,
+    kind,
+    unit,
+    attributes: [...attributes!.matchAll(/`([^`]+)`/g)].map(([, attribute]) => attribute),
+    description,
+  }));
+  const instruments: readonly (readonly [string, Instrument])[] = Object.entries(INSTRUMENTS);
+  expect(listed).toEqual(instruments.map(([name, { kind, unit, attributes, description }]) => ({ name, kind, unit, attributes, description })));
 });
 
 test('CHANGELOG.md has a section for the version in package.json', () => {

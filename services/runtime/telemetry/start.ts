@@ -100,6 +100,7 @@ async function metricReaders(scrape: TelemetryOptions['scrape'], pushed: readonl
   const scraped = new ScrapedReader();
   const endpoint: MetricsEndpoint = new MetricsEndpoint(scraped);
   const port = await endpoint.listen(scrape.host, scrape.port);
+  if (pushing.length > 0) scraped.collectBeside();
   return { readers: [...pushing, scraped], endpoint, port };
 }
 

@@ -18,7 +18,7 @@ export const settingsExist: Rule = {
         const parsed = readSettings(server.args ?? [], environment);
         if (parsed.type !== 'settings') return [`${nameOf(pods.owner)}: it would print its ${parsed.type} and end`];
         const { settings } = parsed;
-        const ports = { grpc: settings.port, health: settings.healthPort };
+        const ports = { grpc: settings.port, health: settings.healthPort, metrics: settings.metricsPort === 0 ? undefined : settings.metricsPort };
         const advertised = Number(settings.advertise?.split(':').at(-1));
         return [
           ...unresolved,

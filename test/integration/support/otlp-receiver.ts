@@ -1,4 +1,4 @@
-/** Takes traces as OTLP over HTTP in JSON, from any number of processes. */
+/** Takes traces, metrics and logs as OTLP over HTTP in JSON, from any number of processes. */
 
 import { createServer, type Server } from 'node:http';
 import { once } from 'node:events';
@@ -19,6 +19,16 @@ export interface ReceivedSpan {
   readonly attributes: Readonly<Record<string, string | number>>;
   /** Ids of spans. */
   readonly links: readonly string[];
+}
+
+export interface ReceivedLog {
+  readonly service: string;
+  readonly severity: string;
+  readonly body: string;
+  /** '' where none was active. */
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly attributes: Readonly<Record<string, string | number>>;
 }
 
 interface WireValue {
@@ -45,10 +55,33 @@ interface WireRequest {
   }[];
 }
 
+interface WireLogs {
+  readonly resourceLogs: readonly {
+    readonly resource: { readonly attributes: readonly WireAttribute[] };
+    readonly scopeLogs: readonly {
+      readonly logRecords: readonly {
+        readonly severityText: string;
+        readonly body: WireValue;
+        readonly traceId?: string;
+        readonly spanId?: string;
+        readonly attributes?: readonly WireAttribute[];
+      }[];
+    }[];
+  }[];
+}
+interface WireMetrics {
+  readonly resourceMetrics: readonly { readonly scopeMetrics: readonly { readonly metrics: readonly { readonly name: string }[] }[] }[];
+}
+
 const KINDS = [undefined, 'INTERNAL', 'SERVER', 'CLIENT', 'PRODUCER', 'CONSUMER'] as const;
 
 export class OtlpReceiver {
   readonly spans: ReceivedSpan[] = [];
+  readonly logs: ReceivedLog[] = [];
+  /** Names of metrics. */
+  readonly metrics = new Set<string>();
+  /** All that came, as it came. */
+  readonly bodies: string[] = [];
   requests = 0;
   private readonly server: Server;
 
@@ -58,7 +91,10 @@ export class OtlpReceiver {
       let body = '';
       request.on('data', (chunk) => (body += chunk));
       request.on('end', () => {
+        this.bodies.push(body);
         if (request.url === '/v1/traces') this.take(JSON.parse(body) as WireRequest);
+        if (request.url === '/v1/logs') this.takeLogs(JSON.parse(body) as WireLogs);
+        if (request.url === '/v1/metrics') this.takeMetrics(JSON.parse(body) as WireMetrics);
         response.setHeader('content-type', 'application/json').end('{}');
       });
     });
@@ -102,6 +138,19 @@ export class OtlpReceiver {
     return this.of(traceId)
       .map(({ service, name, kind, spanId, parentSpanId, links }) => `${spanId} < ${parentSpanId || 'nothing'} ${service}: ${name} (${kind}) links ${links.join(' ')}`)
       .join('\n');
+  }
+
+  private takeLogs({ resourceLogs }: WireLogs): void {
+    for (const { resource, scopeLogs } of resourceLogs) {
+      const service = String(attributesOf(resource.attributes)['service.name']);
+      for (const { logRecords } of scopeLogs)
+        for (const { severityText, body, traceId = '', spanId = '', attributes = [] } of logRecords)
+          this.logs.push({ service, severity: severityText, body: body.stringValue ?? '', traceId, spanId, attributes: attributesOf(attributes) });
+    }
+  }
+
+  private takeMetrics({ resourceMetrics }: WireMetrics): void {
+    for (const { scopeMetrics } of resourceMetrics) for (const { metrics } of scopeMetrics) for (const { name } of metrics) this.metrics.add(name);
   }
 
   private take({ resourceSpans }: WireRequest): void {

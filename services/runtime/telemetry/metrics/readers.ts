@@ -4,6 +4,7 @@
  * and go on without a word where its endpoint's port is in use.
  */
 
+import { diag } from '@opentelemetry/api';
 import { OTLPMetricExporter as GrpcExporter } from '@opentelemetry/exporter-metrics-otlp-grpc';
 import { OTLPMetricExporter as JsonExporter } from '@opentelemetry/exporter-metrics-otlp-http';
 import { OTLPMetricExporter as ProtobufExporter } from '@opentelemetry/exporter-metrics-otlp-proto';
@@ -20,6 +21,7 @@ import { numberOf, type Environment } from '../wanted.ts';
 
 const DEFAULT_INTERVAL_MS = 60_000;
 const DEFAULT_TIMEOUT_MS = 30_000;
+const COLLECT_BESIDE_MS = 60_000;
 
 /**
  * A gauge says what is now. The SDK keeps every attribute set that it has ever read of a gauge, unless
@@ -30,12 +32,30 @@ function temporalityOf(type: InstrumentType, other: AggregationTemporality): Agg
 }
 
 export class ScrapedReader extends PrometheusExporter {
+  private timer: NodeJS.Timeout | undefined;
+
   constructor() {
     super({ preventServerStart: true, withoutScopeInfo: true });
   }
 
   override selectAggregationTemporality(type: InstrumentType): AggregationTemporality {
     return temporalityOf(type, super.selectAggregationTemporality(type));
+  }
+
+  /**
+   * Beside another reader: what that one collects, the SDK keeps for this one until it collects, too. So
+   * it does now and then, where nobody scrapes.
+   */
+  collectBeside(everyMs = COLLECT_BESIDE_MS): void {
+    this.timer = setInterval(() => {
+      this.collect().catch((error: unknown) => diag.error('metrics could not be collected', error));
+    }, everyMs);
+    this.timer.unref();
+  }
+
+  override async onShutdown(): Promise<void> {
+    clearInterval(this.timer);
+    await super.onShutdown();
   }
 }
 

@@ -1,0 +1,23 @@
+import { MeterProvider } from '@opentelemetry/sdk-metrics';
+import { expect, it, vi } from 'vitest';
+import { TelemetryError } from '../telemetry-error.ts';
+import { Metrics } from './metrics.ts';
+import { pushingReader, ScrapedReader } from './readers.ts';
+
+it('collects of itself beside another reader, until it is shut down', async () => {
+  const reader = new ScrapedReader();
+  const provider = new MeterProvider({ readers: [reader] });
+  let reads = 0;
+  new Metrics(provider.getMeter('test')).watch(['process.uptime'], () => void reads++);
+  reader.collectBeside(1);
+  await vi.waitUntil(() => reads >= 2);
+  await provider.shutdown();
+  await expect(reader.collect()).rejects.toThrow('shutdown');
+});
+
+it('says which variable does not name an exporter, a protocol or a time', () => {
+  const failing = (name: string, environment: Record<string, string>) => () => pushingReader(name, environment);
+  expect(failing('zipkin', {})).toThrow(new TelemetryError('OTEL_METRICS_EXPORTER: "zipkin" is none of otlp, prometheus, console and none'));
+  expect(failing('otlp', { OTEL_EXPORTER_OTLP_METRICS_PROTOCOL: 'x' })).toThrow(new TelemetryError('OTEL_EXPORTER_OTLP_METRICS_PROTOCOL must be grpc, http/protobuf or http/json, not "x"'));
+  expect(failing('otlp', { OTEL_METRIC_EXPORT_INTERVAL: '1 s' })).toThrow(new TelemetryError('OTEL_METRIC_EXPORT_INTERVAL must be a whole number above 0, not "1 s"'));
+});

@@ -319,6 +319,16 @@ describe('what a restored cluster numbers', () => {
     expect(numbersAbove).toBeGreaterThan(Date.now() * 1024);
   });
 
+  it('is not raised under servers that go on living', async () => {
+    const store = await clusterStore();
+    const hasty = { ...systemClock, monotonicMs: () => performance.now() * 1000 };
+    await expect(raiseNumbers(store, hasty, () => {})).rejects.toThrow(/servers run on memory \(a\): stop them all first/);
+    expect((await joinCluster(store, 'another', 0)).numbersAbove).toBe(0);
+    // The claim is given back.
+    await store.write({ deletes: ['live/member/a'] });
+    await raiseNumbers(store, systemClock, () => {});
+  });
+
   it('can\'t be raised where there is no cluster', async () => {
     await expect(raiseNumbers(new MemoryStore(systemClock), systemClock, () => {})).rejects.toThrow(/memory holds no cluster/);
   });

@@ -142,10 +142,13 @@ describe('a file that is no whole backup', () => {
 
   it('is refused whichever bit of it has changed', async () => {
     const bytes = await whole();
-    for (let at = 0; at < bytes.length; at++) {
+    // The last frame has the checksum of what is before it.
+    const footerBytes = 60;
+    for (let bit = 0; bit < bytes.length * 8; bit += bit < (bytes.length - footerBytes) * 8 ? 7 : 1) {
+      const at = Math.floor(bit / 8);
       const changed = Buffer.from(bytes);
-      changed[at]! ^= 1 << (at % 8);
-      await expect(verify(changed), `byte ${at}`).rejects.toThrow(/is damaged: |is no backup of txmesh|has format \d+, this version reads 1: restore it with a newer version/);
+      changed[at]! ^= 1 << (bit % 8);
+      await expect(verify(changed), `bit ${bit}`).rejects.toThrow(/is damaged: |is no backup of txmesh|has format \d+, this version reads 1: restore it with a newer version/);
     }
   });
 

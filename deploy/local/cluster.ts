@@ -26,6 +26,10 @@ export interface ClusterOptions {
   readonly lease: string;
   /** Further flags for every replica. */
   readonly args?: readonly string[];
+  /** Members of etcd. Default 3. */
+  readonly members?: number;
+  /** The script that replicas run at the start. Default: this version's server. */
+  readonly main?: string;
 }
 
 /** A mesh on loopback, under the caller's hand. */
@@ -46,11 +50,11 @@ export class LocalCluster {
   static async start(options: ClusterOptions): Promise<LocalCluster | undefined> {
     const tools = await requireGoTools('etcd');
     if (tools === undefined) return undefined;
-    const etcd = await startEtcd({ etcd: tools.etcd, members: 3 });
+    const etcd = await startEtcd({ etcd: tools.etcd, members: options.members ?? 3 });
     const cluster = new LocalCluster(etcd, mkdtempSync(join(tmpdir(), 'txmesh-cluster-')), options);
     try {
       const roles = Array.from({ length: options.replicas }, () => ['coordinator', 'participant'] as const).flat();
-      await Promise.all(roles.map((role) => cluster.add(role)));
+      await Promise.all(roles.map((role) => cluster.add(role, options.main)));
     } catch (error) {
       await cluster.stop();
       throw error;
@@ -62,10 +66,11 @@ export class LocalCluster {
     return [...this.replicas.values()].filter((replica) => replica.running).map((replica) => replica.address);
   }
 
-  /** Starts one more replica; returns its name. */
-  async add(role: Role): Promise<string> {
+  /** Starts one more replica, of this version unless another server's script is given; returns its name. */
+  async add(role: Role, main?: string): Promise<string> {
     const name = `${role}-${++this.started}`;
     const replica = await ServerProcess.start({
+      ...(main !== undefined && { main }),
       logFile: join(this.folder, `${name}.log`),
       args: [
         ...['--store', 'etcd', '--etcd-endpoints', this.etcd.endpoints.join(',')],

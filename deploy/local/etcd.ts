@@ -26,6 +26,8 @@ export interface EtcdOptions {
   readonly rootPassword?: string;
   /** Paths of PEM files: clients must speak TLS, and with `clientCa` show a certificate. */
   readonly tls?: EtcdTls;
+  /** Every member begins with this snapshot (etcdctl snapshot save), put into its folder by this etcdutl. */
+  readonly restore?: { readonly snapshot: string; readonly etcdutl: string };
 }
 
 export interface EtcdTls {
@@ -47,6 +49,14 @@ export interface EtcdCluster {
   stop(): Promise<void>;
 }
 
+/** The flags of a member that etcd and etcdutl have in common. */
+interface MemberOf {
+  readonly name: string;
+  readonly 'data-dir': string;
+  readonly 'initial-advertise-peer-urls': string;
+  readonly 'initial-cluster': string;
+}
+
 const READY_TIMEOUT_MS = 30_000;
 const READY_POLL_MS = 50;
 const HEALTH_TIMEOUT_MS = 2_000;
@@ -58,14 +68,22 @@ export class EtcdMember {
   readonly #program: string;
   readonly #flags: readonly string[];
   readonly #logFile: string;
+  readonly #cluster: MemberOf;
   #child: ChildProcess | undefined;
 
-  constructor(endpoint: string, metricsUrl: string, program: string, flags: readonly string[], logFile: string) {
+  constructor(endpoint: string, metricsUrl: string, program: string, cluster: MemberOf, flags: readonly string[], logFile: string) {
     this.endpoint = endpoint;
     this.#metricsUrl = metricsUrl;
     this.#program = program;
+    this.#cluster = cluster;
     this.#flags = flags;
     this.#logFile = logFile;
+  }
+
+  /** Puts a snapshot into its folder, which must not be there yet: it becomes a member of a new cluster. */
+  async restore({ snapshot, etcdutl }: NonNullable<EtcdOptions['restore']>): Promise<void> {
+    const flags = Object.entries(this.#cluster).map(([flag, value]) => `--${flag}=${value}`);
+    await run(etcdutl, ['snapshot', 'restore', snapshot, ...flags]);
   }
 
   /** Starts it, or starts it again on what it has on disk. Does not wait until it answers. */
@@ -135,6 +153,7 @@ export async function startEtcd(options: EtcdOptions): Promise<EtcdCluster> {
     await rm(folder, { recursive: true, force: true });
   };
   try {
+    if (options.restore !== undefined) for (const member of members) await member.restore(options.restore);
     for (const member of members) member.start();
     await awaitReady(members);
     if (root !== undefined) {
@@ -165,25 +184,25 @@ async function layOut(folder: string, { etcd, members: count = 1, flags = [], tl
   }));
   const tlsFlags = tls === undefined ? [] : [`--cert-file=${tls.cert}`, `--key-file=${tls.key}`];
   if (tls?.clientCa !== undefined) tlsFlags.push('--client-cert-auth', `--trusted-ca-file=${tls.clientCa}`);
-  return plan.map(({ name, client, peer, metrics }) => new EtcdMember(
-    client,
-    metrics,
-    etcd,
-    [
-      `--name=${name}`,
-      `--data-dir=${join(folder, name)}`,
+  return plan.map(({ name, client, peer, metrics }) => {
+    const cluster: MemberOf = {
+      name,
+      'data-dir': join(folder, name),
+      'initial-advertise-peer-urls': peer,
+      'initial-cluster': plan.map((each) => `${each.name}=${each.peer}`).join(','),
+    };
+    const all = [
+      ...Object.entries(cluster).map(([flag, value]) => `--${flag}=${value}`),
       `--listen-client-urls=${client}`,
       `--advertise-client-urls=${client}`,
       `--listen-peer-urls=${peer}`,
-      `--initial-advertise-peer-urls=${peer}`,
       `--listen-metrics-urls=${metrics}`,
-      `--initial-cluster=${plan.map((each) => `${each.name}=${each.peer}`).join(',')}`,
       '--log-level=warn',
       ...tlsFlags,
       ...flags,
-    ],
-    join(folder, `${name}.log`),
-  ));
+    ];
+    return new EtcdMember(client, metrics, etcd, cluster, all, join(folder, `${name}.log`));
+  });
 }
 
 /** Asks each member's metrics port, which speaks plain HTTP whatever the clients must speak. */

@@ -1,6 +1,6 @@
 /**
- * Finds the Go programs that tests run beside the project (etcd, etcdctl, grpcurl, kustomize, k6): on PATH when new
- * enough, else in a cache folder, else built there once through the Go module proxy. For images, other programs are
+ * Finds the Go programs that tests run beside the project (etcd, etcdctl, etcdutl, grpcurl, kustomize, k6): on PATH when
+ * new enough, else in a cache folder, else built there once through the Go module proxy. For images, other programs are
  * built in the same way (buildOnce).
  */
 import { execFile } from 'node:child_process';
@@ -28,6 +28,7 @@ export interface GoTool {
 export const GO_TOOLS = {
   etcd: { name: 'etcd', package: 'go.etcd.io/etcd/server/v3', version: 'v3.6.5', minimum: '3.6', versionArguments: ['--version'] },
   etcdctl: { name: 'etcdctl', package: 'go.etcd.io/etcd/etcdctl/v3', version: 'v3.6.5', minimum: '3.6', versionArguments: ['version'] },
+  etcdutl: { name: 'etcdutl', package: 'go.etcd.io/etcd/etcdutl/v3', version: 'v3.6.5', minimum: '3.6', versionArguments: ['version'] },
   grpcurl: {
     name: 'grpcurl',
     package: 'github.com/fullstorydev/grpcurl/cmd/grpcurl',

@@ -8,7 +8,7 @@ import { compareKeys, contains, liveRange } from '../runtime/store/keys.ts';
 import type { Entry } from '../runtime/store/store.ts';
 import { validateKey } from '../runtime/store/validate.ts';
 import { HASH_NAME } from '../kernel/hash.ts';
-import { decodeFrame } from './codec.ts';
+import { decodeFrame, encodeFrame } from './codec.ts';
 import { BackupError, FIRST_LINE, FORMAT, LENGTH_BYTES, MAGIC, MOST_FRAME_BYTES, type Footer, type Frame, type Header } from './format.ts';
 
 /** What is known of a backup that was found to be whole. */
@@ -96,6 +96,8 @@ export class BackupFile {
       const frame = decodeFrame(content);
       if (frame === undefined || (frame.type === 'header') !== (expected === 'header')) throw this.broken(`what begins at byte ${start} makes no sense there`);
       if (frame.type === 'footer') {
+        // No checksum covers it, and protobuf reads what it does not know without a word.
+        if (!content.equals(encodeFrame(frame))) throw this.broken('its footer makes no sense');
         await this.checkEnd(frame.footer, entries, hash.digest());
         yield frame;
         return;

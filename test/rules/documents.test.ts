@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
+import { catalogueOfMesh } from '../../services/mesh/access.ts';
+import { readPolicy } from '../../services/runtime/security/read-policy.ts';
 import { REASONS } from '../../services/kernel/failure.ts';
 
 const read = (file: string) => readFileSync(path.resolve(import.meta.dirname, '../..', file), 'utf8');
@@ -9,6 +11,21 @@ test('docs/errors.md explains every reason, with its gRPC code, and no other', (
   const rows = [...read('docs/errors.md').matchAll(/^\| `([A-Z_]+)` \| `([A-Z_]+)` \| (.+) \| (.+) \|$/gm)];
   expect(Object.fromEntries(rows.map(([, reason, code]) => [reason, code]))).toEqual(REASONS);
   expect(new Set(rows.map(([, reason]) => reason)).size).toBe(rows.length);
+});
+
+test('docs/security.md has a policy that is right, and says what every method needs', () => {
+  const text = read('docs/security.md');
+  const [, policy] = /```yaml\n([\s\S]*?)```/.exec(text)!;
+  const { rules, limits, peers } = readPolicy('docs/security.md', policy!, catalogueOfMesh());
+  expect([rules.length, limits.length, peers.length]).toEqual([5, 2, 1]);
+  const said = new Map<string, string>();
+  for (const [, service, right, about, methods] of text.matchAll(/^\| `(\w+)` \| (\w+) \| ([^|]+) \| ([^|]+) \|$/gm))
+    for (const method of methods!.split(', ')) said.set(`${service}/${method}`, `${right} ${about}`);
+  const entries = catalogueOfMesh().entries.map(({ name, access: { right, about } }) => {
+    const shown = right === 'health' || right === 'reflection' ? 'ordinary' : right;
+    return [name, `${shown} ${about.join(', ') || '—'}`] as const;
+  });
+  expect(said).toEqual(new Map(entries));
 });
 
 test('CHANGELOG.md has a section for the version in package.json', () => {

@@ -25,7 +25,7 @@ export async function restoreIntoFolder(dataDir: string, backup: BackupFile, ver
     // Of a restore that was cut off.
     rmSync(aside, { recursive: true, force: true });
     const store = await openLmdbStore(aside, clock);
-    const restored = await restoreInto(store, backup, verified, clock).finally(async () => store.close());
+    const restored = await restoreInto(store, backup, verified, clock).finally(() => store.close());
     renameSync(join(aside, DATA_FILE), join(folder, DATA_FILE));
     syncFolder(folder);
     rmSync(aside, { recursive: true, force: true });

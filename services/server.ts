@@ -8,6 +8,7 @@ import { StoreError } from './runtime/store/errors.ts';
 import { openStore } from './runtime/store/open.ts';
 import type { Store } from './runtime/store/store.ts';
 import { createLog, type Log } from './runtime/telemetry/log.ts';
+import { securityObserver } from './runtime/telemetry/metrics/security.ts';
 import { Spans } from './runtime/telemetry/spans.ts';
 import { startTelemetry, type TelemetryHandle } from './runtime/telemetry/start.ts';
 import { TelemetryError } from './runtime/telemetry/telemetry-error.ts';
@@ -94,7 +95,7 @@ async function serve(
   const logged = (message: string, fields: Record<string, unknown>): void =>
     'error' in fields ? log.error(message, fields) : log.info(message, fields);
   const credentials = credentialsOf(settings, logged);
-  const security = securityOf(settings, log);
+  const security = securityOf(settings, log, telemetry);
   try {
     return await run(settings, { log, logged, telemetry, credentials, security }, ports, stopped);
   } finally {
@@ -179,7 +180,7 @@ function bounded(sending: Promise<void>): Promise<void> {
   return Promise.race([sending, promise]).finally(() => timer.cancel());
 }
 
-function securityOf(settings: Settings, log: Log): Security {
+function securityOf(settings: Settings, log: Log, { metrics, logger }: TelemetryHandle): Security {
   const { policy, jwtJwks, jwtIssuer, jwtAudience, jwtAlgorithms, jwtLeeway, audit, tlsCert } = settings;
   return openSecurity(
     {
@@ -193,7 +194,9 @@ function securityOf(settings: Settings, log: Log): Security {
       catalogue: catalogueOfMesh(),
       clock: systemClock,
       // At a level of its own: who logs errors alone wants these all the same.
-      audit: createLog('info', LOG_BASE).info,
+      audit: createLog('info', LOG_BASE, { logger }).info,
+      // Without a policy nothing is decided.
+      observer: metrics !== undefined && policy !== undefined ? securityObserver(metrics) : undefined,
       info: (message, fields) => log.info(message, fields),
       error: (message, fields) => log.error(message, fields),
     },

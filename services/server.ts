@@ -12,6 +12,7 @@ import { securityObserver } from './runtime/telemetry/metrics/security.ts';
 import { Spans } from './runtime/telemetry/spans.ts';
 import { startTelemetry, type TelemetryHandle } from './runtime/telemetry/start.ts';
 import { TelemetryError } from './runtime/telemetry/telemetry-error.ts';
+import { reportTrouble } from './runtime/telemetry/trouble.ts';
 import { CertificateFiles } from './runtime/transport/certificate-files.ts';
 import { channelCredentials, serverCredentials } from './runtime/transport/credentials.ts';
 import { ListenError } from './runtime/transport/listen-error.ts';
@@ -74,6 +75,8 @@ export async function runServer(
     return error instanceof TelemetryError ? 2 : 1;
   }
   const log = createLog(settings.logLevel, LOG_BASE, { logger: telemetry.logger });
+  // Not by OpenTelemetry itself.
+  const endReports = telemetry.started ? reportTrouble(systemClock, environment, createLog(settings.logLevel, LOG_BASE).warn) : undefined;
   try {
     return await serve(settings, log, telemetry, ports, stop.promise);
   } catch (error) {
@@ -82,6 +85,7 @@ export async function runServer(
     return 1;
   } finally {
     await bounded(telemetry.shutdown()).catch((error: unknown) => log.warn('traces, metrics or logs were lost', { error: String(error) }));
+    endReports?.();
   }
 }
 

@@ -8,9 +8,11 @@ import { StoreError } from './runtime/store/errors.ts';
 import { openStore } from './runtime/store/open.ts';
 import type { Store } from './runtime/store/store.ts';
 import { createLog, type Log } from './runtime/telemetry/log.ts';
+import { securityObserver } from './runtime/telemetry/metrics/security.ts';
 import { Spans } from './runtime/telemetry/spans.ts';
 import { startTelemetry, type TelemetryHandle } from './runtime/telemetry/start.ts';
 import { TelemetryError } from './runtime/telemetry/telemetry-error.ts';
+import { reportTrouble } from './runtime/telemetry/trouble.ts';
 import { CertificateFiles } from './runtime/transport/certificate-files.ts';
 import { channelCredentials, serverCredentials } from './runtime/transport/credentials.ts';
 import { ListenError } from './runtime/transport/listen-error.ts';
@@ -73,6 +75,8 @@ export async function runServer(
     return error instanceof TelemetryError ? 2 : 1;
   }
   const log = createLog(settings.logLevel, LOG_BASE, { logger: telemetry.logger });
+  // Not by OpenTelemetry itself.
+  const endReports = telemetry.started ? reportTrouble(systemClock, environment, createLog(settings.logLevel, LOG_BASE).warn) : undefined;
   try {
     return await serve(settings, log, telemetry, ports, stop.promise);
   } catch (error) {
@@ -81,6 +85,7 @@ export async function runServer(
     return 1;
   } finally {
     await bounded(telemetry.shutdown()).catch((error: unknown) => log.warn('traces, metrics or logs were lost', { error: String(error) }));
+    endReports?.();
   }
 }
 
@@ -94,7 +99,7 @@ async function serve(
   const logged = (message: string, fields: Record<string, unknown>): void =>
     'error' in fields ? log.error(message, fields) : log.info(message, fields);
   const credentials = credentialsOf(settings, logged);
-  const security = securityOf(settings, log);
+  const security = securityOf(settings, log, telemetry);
   try {
     return await run(settings, { log, logged, telemetry, credentials, security }, ports, stopped);
   } finally {
@@ -179,7 +184,7 @@ function bounded(sending: Promise<void>): Promise<void> {
   return Promise.race([sending, promise]).finally(() => timer.cancel());
 }
 
-function securityOf(settings: Settings, log: Log): Security {
+function securityOf(settings: Settings, log: Log, { metrics, logger }: TelemetryHandle): Security {
   const { policy, jwtJwks, jwtIssuer, jwtAudience, jwtAlgorithms, jwtLeeway, audit, tlsCert } = settings;
   return openSecurity(
     {
@@ -193,7 +198,9 @@ function securityOf(settings: Settings, log: Log): Security {
       catalogue: catalogueOfMesh(),
       clock: systemClock,
       // At a level of its own: who logs errors alone wants these all the same.
-      audit: createLog('info', LOG_BASE).info,
+      audit: createLog('info', LOG_BASE, { logger }).info,
+      // Without a policy nothing is decided.
+      observer: metrics !== undefined && policy !== undefined ? securityObserver(metrics) : undefined,
       info: (message, fields) => log.info(message, fields),
       error: (message, fields) => log.error(message, fields),
     },

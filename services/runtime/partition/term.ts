@@ -317,7 +317,7 @@ export class Term<Command extends object, Stored, Reply, Message> {
       ? []
       : [{ type: 'created', key: tenure.electionKey, revision: tenure.electionRevision } as const];
     const startMs = clock.nowMs();
-    const beganMs = clock.monotonicMs();
+    const beganMs = meter === undefined ? 0 : clock.monotonicMs();
     const result = await this.retrying(() => store.write({ compares, puts, deletes, deleteRanges }));
     if (this.ended || result === undefined) return false;
     if (result.type === 'refused') {
@@ -329,7 +329,7 @@ export class Term<Command extends object, Stored, Reply, Message> {
         operations: puts.length + deletes.length + deleteRanges.length,
         startMs,
         endMs: clock.nowMs(),
-        durationMs: clock.monotonicMs() - beganMs,
+        durationMs: meter === undefined ? 0 : clock.monotonicMs() - beganMs,
         fault: result.fault,
       };
       observer?.through(batch.observed, report);

@@ -48,7 +48,7 @@ export interface BatchReport {
   /** Wall time. */
   readonly startMs: number;
   readonly endMs: number;
-  /** Of the monotonic clock. */
+  /** By the monotonic clock; measured for a {@link TermMeter}. */
   readonly durationMs: number;
   /** Name of the fault that was injected on the way. */
   readonly fault?: string | undefined;

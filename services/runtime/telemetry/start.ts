@@ -11,6 +11,8 @@ import { TelemetryError } from './telemetry-error.ts';
 import { exportersOf, isDisabled, numberOf, type Environment } from './wanted.ts';
 
 export interface TelemetryHandle {
+  /** Anything at all is recorded. */
+  readonly started: boolean;
   /** Traces are recorded. */
   readonly enabled: boolean;
   /** Takes logs; undefined: they are not to be sent. */
@@ -34,7 +36,7 @@ export interface TelemetryOptions {
   readonly host: string;
 }
 
-const OFF: TelemetryHandle = { enabled: false, logger: undefined, metrics: undefined, metricsPort: undefined, shutdown: () => Promise.resolve() };
+const OFF: TelemetryHandle = { started: false, enabled: false, logger: undefined, metrics: undefined, metricsPort: undefined, shutdown: () => Promise.resolve() };
 /** What OpenTelemetry takes where OTEL_EXPORTER_PROMETHEUS_PORT does not say. */
 const DEFAULT_SCRAPE_PORT = 9464;
 
@@ -64,6 +66,7 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
   sdk.start();
   const measuring = measured ? await measure(version) : undefined;
   return {
+    started: true,
     enabled: traces,
     logger: logs ? logsApi.getLogger('txmesh', version) : undefined,
     metrics: measuring?.metrics,

@@ -72,7 +72,7 @@ export const INSTRUMENTS = {
   'txmesh.counter.freshness': gauge('s', 'How far behind reads may be: the oldest add that is not rolled up (queued), or not told to other partitions and clusters (replicated)', 'txmesh.participant', 'txmesh.kind'),
 
   'txmesh.admission.refused': counter('{call}', 'Calls that were refused before any of their work was done', 'txmesh.reason'),
-  'txmesh.authorization.decisions': counter('{decision}', 'Calls that the authorization policy allowed or denied', 'txmesh.decision'),
+  'txmesh.authorization.decisions': watchedCounter('{decision}', 'What the policy allowed or denied: calls, and requests in streams', 'txmesh.decision'),
 
   'nodejs.eventloop.delay.mean': gauge('s', 'Mean delay of the event loop since the last collection'),
   'nodejs.eventloop.delay.p99': gauge('s', '99th percentile of that delay'),

@@ -136,7 +136,7 @@ async function run(
 }
 
 function securityOf(settings: Settings, log: Log): Security {
-  const { policy, jwtJwks, jwtIssuer, jwtAudience, jwtAlgorithms, jwtLeeway, audit, tlsCert } = settings;
+  const { policy, jwtJwks, jwtIssuer, jwtAudience, jwtAlgorithms, jwtLeeway, audit, tlsCert, tlsCa } = settings;
   return openSecurity(
     {
       policy,
@@ -144,6 +144,7 @@ function securityOf(settings: Settings, log: Log): Security {
       ...(jwtJwks !== undefined && { tokens: { issuer: jwtIssuer!, audience: jwtAudience!, algorithms: jwtAlgorithms, leewayMs: jwtLeeway } }),
       audit,
       encrypted: tlsCert !== undefined,
+      certificates: tlsCa !== undefined,
     },
     {
       catalogue: catalogueOfMesh(),

@@ -31,34 +31,40 @@ type BidiStream = grpc.ServerDuplexStream<unknown, unknown>;
 
 export function unaryCall(path: string, handler: UnaryHandler<unknown, unknown>, env: CallEnvironment): Unary {
   const door = env.guard?.of(path);
+  const serve = (call: UnaryServerCall, request: unknown, callback: UnaryCallback, visit: Visit | undefined): void => {
+    run(() => handler(request, new ServerCallContext(call))).then(
+      (response) => {
+        callback(null, response);
+        leave(env, visit);
+      },
+      (error: unknown) => {
+        callback(failureToServiceError(failureOf(error, path, env)));
+        leave(env, visit);
+      },
+    );
+  };
   return (call, callback) => {
     if (call.request instanceof Malformed) return callback(failureToServiceError(call.request.failure));
     const refusal = env.admission.enter('call');
     if (refusal !== undefined) return callback(failureToServiceError(refusal));
-    const leave = (visit: Visit | undefined): void => {
-      visit?.leave();
-      env.admission.leave('call');
-    };
-    const serve = (request: unknown, visit?: Visit): void => {
-      run(() => handler(request, new ServerCallContext(call))).then(
-        (response) => {
-          callback(null, response);
-          leave(visit);
-        },
-        (error: unknown) => {
-          callback(failureToServiceError(failureOf(error, path, env)));
-          leave(visit);
-        },
-      );
-    };
-    if (door === undefined) return serve(call.request);
+    if (door === undefined) return serve(call, call.request, callback, undefined);
     admit(door, call, path, env, (visit) => {
-      const failure = visit instanceof Refused ? visit.failure : refusalOf(visit, call.request as unknown as Measured, path, env);
-      if (failure === undefined) return serve((call.request as unknown as Measured).request, visit as Visit);
-      leave(visit instanceof Refused ? undefined : visit);
+      const measured = call.request as unknown as Measured;
+      const failure = visit instanceof Refused ? visit.failure : refusalOf(visit, measured, path, env);
+      if (failure === undefined) return serve(call, measured.request, callback, visit as Visit);
+      leave(env, visit instanceof Refused ? undefined : visit);
       callback(failureToServiceError(failure));
     });
   };
+}
+
+type UnaryServerCall = Parameters<Unary>[0];
+type UnaryCallback = Parameters<Unary>[1];
+
+/** Of a unary call. */
+function leave(env: CallEnvironment, visit: Visit | undefined): void {
+  visit?.leave();
+  env.admission.leave('call');
 }
 
 /** Goes on in this turn, if who calls is known already. */

@@ -65,7 +65,7 @@ async function serve(policy = POLICY): Promise<Served> {
   const logs: Record<string, unknown>[] = [];
   const log = (message: string, fields: Record<string, unknown>): void => void logs.push({ message, ...fields });
   const security = openSecurity(
-    { policy: file, keys: issuer.writeTo(join(folder, 'keys.json')), tokens: { issuer: ISSUER, audience: AUDIENCE, algorithms: ['ES256'], leewayMs: 0 }, audit: 'all', encrypted: false },
+    { policy: file, keys: issuer.writeTo(join(folder, 'keys.json')), tokens: { issuer: ISSUER, audience: AUDIENCE, algorithms: ['ES256'], leewayMs: 0 }, audit: 'all', encrypted: false, certificates: false },
     { catalogue: catalogueOfMesh(), clock: hasty, audit: log, info: log, error: log },
   );
   const node = await startNode(
@@ -243,7 +243,7 @@ test.skipIf(!hasOpenssl())('replicas with certificates forward what was allowed 
   for (const service of ['queue', 'counter']) {
     const uri = `spiffe://txmesh/service/${service}`;
     const ports = { info: () => undefined, error: () => undefined, audit: () => undefined };
-    const security = openSecurity({ policy: file, audit: 'denied', encrypted: true }, { catalogue: catalogueOfMesh(), clock: systemClock, ...ports });
+    const security = openSecurity({ policy: file, audit: 'denied', encrypted: true, certificates: true }, { catalogue: catalogueOfMesh(), clock: systemClock, ...ports });
     const node = await startNode(
       { host: '127.0.0.1', port: 0, coordinator: true, participants: ['inventory', 'payments'], counters: ['counter'], queues: ['queue'], defaultPartitions: 8, leaseTtlMs: 2000 },
       { store, closesStore: false, log: () => undefined, credentials: { server: authority.server({ uri }, true), channels: authority.channel({ uri }) }, guard: security.guard },

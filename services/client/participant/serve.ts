@@ -60,6 +60,7 @@ export interface Participant extends AsyncDisposable {
 /**
  * Serves a resource manager as a participant. Resolves when it is registered with the mesh.
  * @throws InvalidRequest if the mesh does not take the name or the address
+ * @throws PermissionDenied, NotAuthenticated if the mesh's policy does not let it register
  */
 export async function serveParticipant(options: ServeOptions): Promise<Participant> {
   return serveIn(systemEnvironment, options);

@@ -185,7 +185,7 @@ function bounded(sending: Promise<void>): Promise<void> {
 }
 
 function securityOf(settings: Settings, log: Log, { metrics, logger }: TelemetryHandle): Security {
-  const { policy, jwtJwks, jwtIssuer, jwtAudience, jwtAlgorithms, jwtLeeway, audit, tlsCert } = settings;
+  const { policy, jwtJwks, jwtIssuer, jwtAudience, jwtAlgorithms, jwtLeeway, audit, tlsCert, tlsCa } = settings;
   return openSecurity(
     {
       policy,
@@ -193,6 +193,7 @@ function securityOf(settings: Settings, log: Log, { metrics, logger }: Telemetry
       ...(jwtJwks !== undefined && { tokens: { issuer: jwtIssuer!, audience: jwtAudience!, algorithms: jwtAlgorithms, leewayMs: jwtLeeway } }),
       audit,
       encrypted: tlsCert !== undefined,
+      certificates: tlsCa !== undefined,
     },
     {
       catalogue: catalogueOfMesh(),

@@ -171,7 +171,7 @@ test('what a policy decides is counted', async () => {
   const nothing = (): void => undefined;
   const observer = securityObserver(telemetry.metrics!);
   const security = openSecurity(
-    { policy, audit: 'denied', encrypted: false },
+    { policy, audit: 'denied', encrypted: false, certificates: false },
     { catalogue: catalogueOfMesh(), clock: systemClock, audit: nothing, info: nothing, error: nothing, observer },
   );
   const guarded = await startNode(

@@ -3,7 +3,7 @@
 import { ClusterServiceService } from '../../gen/txmesh/cluster/v1/cluster.ts';
 import { durationMs, toDuration } from '../../runtime/transport/time.ts';
 import { sleep } from '../deadline.ts';
-import { InvalidRequest, TxmeshError } from '../errors.ts';
+import { InvalidRequest, NotAuthenticated, PermissionDenied, TxmeshError } from '../errors.ts';
 import type { Rpc } from '../rpc.ts';
 
 /** After a registration that failed for another reason than the connection, milliseconds. */
@@ -27,24 +27,29 @@ export interface RegistrationOptions {
 /**
  * Registers and renews until the signal fires.
  * @throws InvalidRequest if the name or the address can't be registered
+ * @throws PermissionDenied, NotAuthenticated if it may not register, and never could
  */
 export async function keepRegistered(options: RegistrationOptions): Promise<void> {
   const { rpc, name, address, timeToLiveMs, signal, onRegistered, onProblem } = options;
   const { clock } = rpc.environment;
   const timeToLive = toDuration(timeToLiveMs);
   let registrationId = '';
+  let wasRegistered = false;
   while (!signal.aborted) {
     try {
       const request = { name, address, timeToLive, registrationId };
       const call = { signal, timeoutMs: timeToLiveMs };
       const registration = await rpc.call(ClusterServiceService.registerParticipant, request, call);
       ({ registrationId } = registration);
+      wasRegistered = true;
       onRegistered(registration.clusterId);
       await followMap(rpc, signal);
       const grantedMs = registration.timeToLive === undefined ? timeToLiveMs : durationMs(registration.timeToLive);
       await sleep(clock, grantedMs / RENEWALS, signal);
     } catch (error) {
       if (signal.aborted) return;
+      // A policy that is wrong for a while ends nobody who was there before.
+      if ((error instanceof PermissionDenied || error instanceof NotAuthenticated) && !wasRegistered) throw error;
       // With an id it may be no more than that the registration has run out.
       if (error instanceof InvalidRequest && registrationId === '') throw error;
       onProblem(`registration of participant ${name} failed`, error);

@@ -4,6 +4,8 @@ import type * as grpc from '@grpc/grpc-js';
 import { CoordinatorServiceService, InquireResponse_Outcome } from '../../gen/txmesh/coordinator/v1/coordinator.ts';
 import { ParticipantServiceService } from '../../gen/txmesh/participant/v1/participant.ts';
 import { FailureError } from '../../runtime/errors/failure-error.ts';
+import { isPattern } from '../../runtime/security/pattern.ts';
+import { PeersOnly } from '../../runtime/security/peers-only.ts';
 import { MeshServer } from '../../runtime/transport/server.ts';
 import { routedTo } from '../interactive.ts';
 import { invalidRequest } from '../errors.ts';
@@ -34,6 +36,11 @@ export interface ServeOptions {
   readonly timeToLiveMs?: number;
   /** Default: insecure, without TLS. */
   readonly credentials?: grpc.ServerCredentials;
+  /**
+   * SPIFFE ids of the mesh's replicas, a `*` at their end or none: nobody else may call the participant. Needs
+   * credentials that ask for certificates. Default: whoever the credentials let in.
+   */
+  readonly peers?: readonly string[];
   /** Told of what fails and is tried again, for a log. Default: nobody. */
   readonly onProblem?: (message: string, error: unknown) => void;
 }
@@ -53,6 +60,7 @@ export interface Participant extends AsyncDisposable {
 /**
  * Serves a resource manager as a participant. Resolves when it is registered with the mesh.
  * @throws InvalidRequest if the mesh does not take the name or the address
+ * @throws PermissionDenied, NotAuthenticated if the mesh's policy does not let it register
  */
 export async function serveParticipant(options: ServeOptions): Promise<Participant> {
   return serveIn(systemEnvironment, options);
@@ -73,6 +81,7 @@ export async function serveIn(environment: Environment, options: ServeOptions): 
     entropy: environment.entropy,
     log: (message, fields) => onProblem(message, fields),
     credentials: options.credentials,
+    ...(options.peers && { guard: new PeersOnly(checkedPeers(options)) }),
   });
   server.add(ParticipantServiceService, participantHandlers(keeper, identity));
   await keeper.recover();
@@ -116,6 +125,14 @@ function inquireOver(rpc: Rpc): Inquire {
     if (outcome === InquireResponse_Outcome.COMMITTED) return 'committed';
     return outcome === InquireResponse_Outcome.ABORTED ? 'aborted' : 'pending';
   };
+}
+
+/** @throws InvalidRequest */
+function checkedPeers({ peers = [], credentials }: ServeOptions): readonly string[] {
+  const wrong = peers.find((peer) => !isPattern(peer) || !peer.startsWith('spiffe://'));
+  if (wrong !== undefined) throw invalidRequest(`peers has ${JSON.stringify(wrong)}; it must be a SPIFFE id, or the beginning of one with a * at its end`, 'peers');
+  if (credentials === undefined) throw invalidRequest('peers needs credentials: without TLS nobody shows who it is', 'credentials');
+  return peers;
 }
 
 /** "127.0.0.1:50061", "[::1]:50061" */

@@ -2,33 +2,30 @@
 
 import type { Failure } from '../../kernel/failure.ts';
 import type { ServerCall } from '../transport/context.ts';
+import { BoundedMap } from './bounded-map.ts';
 import { connectionOf, spiffeIdOf } from './certificate.ts';
-import type { Catalogue } from './catalogue.ts';
-import type { Policy } from './policy.ts';
 import { accountOf, type Principal } from './principal.ts';
-import { Rights } from './rights.ts';
+import type { Rights } from './rights.ts';
 import { invalid, TOKEN_EXPIRED, type TokenPrincipal, type Tokens } from './tokens.ts';
 
 const AUTHORIZATION_HEADER = 'authorization';
 const BEARER = /^bearer +([A-Za-z0-9_.~+/=-]+)$/i;
 
-/** A principal, with what the policy that is in force gives it. */
+/** A principal, with what belongs to it. */
 export class Caller {
   readonly principal: Principal;
   readonly account: string;
-  private rights: Rights | undefined;
+  /** Under the policy that they name. */
+  rights: Rights | undefined;
 
   constructor(principal: Principal) {
     this.principal = principal;
     this.account = accountOf(principal);
   }
-
-  /** Compiled once for each policy. */
-  rightsUnder(policy: Policy, catalogue: Catalogue): Rights {
-    if (this.rights?.policy !== policy) this.rights = new Rights(policy, this.principal, catalogue);
-    return this.rights;
-  }
 }
+
+/** Certificates that come together with one token, remembered. */
+const MOST_CERTIFICATES = 16;
 
 export interface CallersOptions {
   /** Absent: no tokens are taken. */
@@ -41,8 +38,8 @@ export interface CallersOptions {
 export class Callers {
   private readonly options: CallersOptions;
   private readonly byConnection = new WeakMap<object, Caller>();
-  /** Callers of tokens, as long as their token is remembered. */
-  private readonly byToken = new WeakMap<TokenPrincipal, Caller>();
+  /** Callers of tokens, as long as their token is remembered: by what their connection's certificate names. */
+  private readonly byToken = new WeakMap<TokenPrincipal, BoundedMap<string, Caller>>();
 
   constructor(options: CallersOptions) {
     this.options = options;
@@ -76,10 +73,11 @@ export class Callers {
   private ofToken(found: TokenPrincipal | Failure, { principal }: Caller): Caller | Failure {
     if ('reason' in found) return found;
     if (found.expiresMs <= this.options.nowMs()) return TOKEN_EXPIRED;
-    // Together with a certificate it is another caller than without.
-    if (principal.type === 'certificate') return new Caller({ ...found, certificate: principal.uri });
-    let caller = this.byToken.get(found);
-    if (caller === undefined) this.byToken.set(found, (caller = new Caller(found)));
+    const certificate = principal.type === 'certificate' ? principal.uri : undefined;
+    let callers = this.byToken.get(found);
+    if (callers === undefined) this.byToken.set(found, (callers = new BoundedMap(MOST_CERTIFICATES)));
+    let caller = callers.get(certificate ?? '');
+    if (caller === undefined) callers.set(certificate ?? '', (caller = new Caller({ ...found, certificate })));
     return caller;
   }
 }

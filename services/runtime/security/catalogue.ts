@@ -19,6 +19,8 @@ interface Definition {
 export class Catalogue {
   /** By path. */
   readonly methods: ReadonlyMap<string, MethodEntry>;
+  /** In the order of the services. */
+  readonly entries: readonly MethodEntry[];
   readonly operations: OperationTable;
 
   /** @param services definitions, generated or not, each with its table */
@@ -31,13 +33,10 @@ export class Catalogue {
         methods.set(path, { path, name: nameOf(path), access });
       }
     this.methods = methods;
+    this.entries = [...methods.values()];
     this.operations = operations;
   }
 
-  /** In the order of the services. */
-  get entries(): MethodEntry[] {
-    return [...this.methods.values()];
-  }
 }
 
 /** Without the package of its service. */

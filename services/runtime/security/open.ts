@@ -22,6 +22,8 @@ export interface SecuritySettings {
   readonly audit: 'denied' | 'all';
   /** Whether callers are served over TLS. */
   readonly encrypted: boolean;
+  /** Whether they show certificates. */
+  readonly certificates: boolean;
 }
 
 export interface SecurityPorts {
@@ -70,6 +72,7 @@ export function openSecurity(settings: SecuritySettings, ports: SecurityPorts): 
   if (file !== undefined && policy !== undefined) {
     info('a policy is in force', summary(file, policy));
     if (policy.peers.length === 0) info('the policy names no peers: replicas of this mesh could not call each other', { file: file.path });
+    if (!settings.certificates) info('callers show no certificates (--tls-ca): the policy knows them by tokens alone, and replicas not at all', { file: file.path });
     follow(file, catalogue, guard, ports);
   }
   return {

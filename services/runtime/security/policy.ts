@@ -1,6 +1,6 @@
 /** A policy as its file says it; docs/security.md explains the file. */
 
-import type { NamedKind, ResourceKind } from './access.ts';
+import type { ResourceKind } from './access.ts';
 
 /** Whom a rule is for. */
 export type Who =
@@ -60,5 +60,3 @@ export interface Policy {
   /** The first that fits a caller holds. */
   readonly limits: readonly LimitRule[];
 }
-
-export const NAMED_KINDS: readonly NamedKind[] = ['collections', 'topics', 'subscriptions', 'snapshots', 'counters'];

@@ -1,15 +1,20 @@
 /** What one caller may do under one policy, compiled so that a check is a few look-ups. */
 
-import type { NamedKind, ResourceKind } from './access.ts';
+import { RESOURCE_KINDS, type NamedKind, type ResourceKind } from './access.ts';
 import type { Catalogue } from './catalogue.ts';
 import { Patterns } from './pattern.ts';
-import { NAMED_KINDS, type Condition, type LimitRule, type Policy, type Who } from './policy.ts';
+import type { Condition, LimitRule, Policy, Rule, Who } from './policy.ts';
 import type { Principal } from './principal.ts';
 
 /** One grant, for one method. */
 interface CompiledGrant {
   readonly rule: string;
   readonly patterns: Readonly<Partial<Record<ResourceKind, Patterns>>>;
+}
+
+interface CompiledOperations {
+  readonly types: Patterns;
+  readonly grant: CompiledGrant;
 }
 
 const NONE: readonly CompiledGrant[] = [];
@@ -23,30 +28,21 @@ export class Rights {
   /** The first of the policy's that fits; none for peers. */
   readonly limits: LimitRule | undefined;
   private readonly grants = new Map<string, CompiledGrant[]>();
-  private readonly operations: { readonly types: Patterns; readonly grant: CompiledGrant }[] = [];
+  private readonly operations: CompiledOperations[] = [];
 
   constructor(policy: Policy, principal: Principal, catalogue: Catalogue) {
     this.policy = policy;
     this.isPeer = principal.type === 'certificate' && new Patterns(policy.peers).matches(principal.uri);
-    this.limits = this.isPeer ? undefined : policy.limits.find(({ who }) => isFor(who, principal));
+    this.limits = this.isPeer ? undefined : policy.limits.find(({ who }) => matcherOf(who)(principal));
     for (const { name, access } of catalogue.entries)
       if ((policy.open as readonly string[]).includes(access.right)) this.grants.set(name, [{ rule: OPEN_RULE, patterns: {} }]);
-    for (const rule of policy.rules) {
-      if (!isFor(rule.who, principal)) continue;
-      for (const grant of rule.allow) {
-        const patterns: Partial<Record<ResourceKind, Patterns>> = {};
-        for (const kind of ['participants', ...NAMED_KINDS] as const) if (grant[kind] !== undefined) patterns[kind] = new Patterns(grant[kind]);
-        const compiled: CompiledGrant = { rule: rule.name, patterns };
-        if (grant.operations.length > 0) this.operations.push({ types: new Patterns(grant.operations), grant: compiled });
-        const methods = new Patterns(grant.methods);
-        for (const { name, access } of catalogue.entries) {
-          const { right } = access;
-          if (right === 'peer' || ((right === 'admin' || right === 'participate') && !grant.rights.includes(right))) continue;
-          if (!methods.matches(name)) continue;
-          const known = this.grants.get(name);
-          if (known === undefined) this.grants.set(name, [compiled]);
-          else known.push(compiled);
-        }
+    for (const { isFor, grants, operations } of compiledRules(policy, catalogue)) {
+      if (!isFor(principal)) continue;
+      this.operations.push(...operations);
+      for (const { method, grant } of grants) {
+        const known = this.grants.get(method);
+        if (known === undefined) this.grants.set(method, [grant]);
+        else known.push(grant);
       }
     }
   }
@@ -81,29 +77,72 @@ export class Rights {
 }
 
 
-function isFor(who: Who, principal: Principal): boolean {
-  if (who === 'anybody') return true;
-  if (who === 'authenticated') return principal.type !== 'nobody';
-  return who.some((condition) => holds(condition, principal));
+type Matcher = (principal: Principal) => boolean;
+
+/** A rule, with everything in it that is the same for all callers. */
+interface CompiledRule {
+  readonly isFor: Matcher;
+  readonly grants: readonly { readonly method: string; readonly grant: CompiledGrant }[];
+  readonly operations: readonly CompiledOperations[];
 }
 
-function holds({ certificates, subjects, claims }: Condition, principal: Principal): boolean {
-  switch (principal.type) {
-    case 'nobody':
-      return false;
-    case 'certificate':
-      return subjects === undefined && claims === undefined && certificates !== undefined && new Patterns(certificates).matches(principal.uri);
-    case 'token': {
-      // The token is the caller; what its connection may do is not its own.
-      if (subjects === undefined && claims === undefined) return false;
-      if (certificates !== undefined && (principal.certificate === undefined || !new Patterns(certificates).matches(principal.certificate))) return false;
-      if (subjects !== undefined && !new Patterns(subjects).matches(principal.subject)) return false;
-      return Object.entries(claims ?? {}).every(([claim, patterns]) => {
-        const value = Object.hasOwn(principal.claims, claim) ? principal.claims[claim] : undefined;
-        const texts = Array.isArray(value) ? value : [value];
-        const wanted = new Patterns(patterns);
-        return texts.some((text) => typeof text === 'string' && wanted.matches(text));
-      });
+/** For as long as the policy is in use. */
+const compiled = new WeakMap<Policy, readonly CompiledRule[]>();
+
+function compiledRules(policy: Policy, catalogue: Catalogue): readonly CompiledRule[] {
+  let rules = compiled.get(policy);
+  if (rules === undefined) compiled.set(policy, (rules = policy.rules.map((rule) => compile(rule, catalogue))));
+  return rules;
+}
+
+function compile({ name: rule, who, allow }: Rule, catalogue: Catalogue): CompiledRule {
+  const grants: { method: string; grant: CompiledGrant }[] = [];
+  const operations: CompiledOperations[] = [];
+  for (const each of allow) {
+    const patterns: Partial<Record<ResourceKind, Patterns>> = {};
+    for (const kind of RESOURCE_KINDS) if (each[kind] !== undefined) patterns[kind] = new Patterns(each[kind]);
+    const grant: CompiledGrant = { rule, patterns };
+    if (each.operations.length > 0) operations.push({ types: new Patterns(each.operations), grant });
+    const methods = new Patterns(each.methods);
+    for (const { name, access } of catalogue.entries) {
+      const { right } = access;
+      if (right === 'peer' || ((right === 'admin' || right === 'participate') && !each.rights.includes(right))) continue;
+      if (methods.matches(name)) grants.push({ method: name, grant });
     }
   }
+  return { isFor: matcherOf(who), grants, operations };
+}
+
+function matcherOf(who: Who): Matcher {
+  if (who === 'anybody') return () => true;
+  if (who === 'authenticated') return ({ type }) => type !== 'nobody';
+  const conditions = who.map(conditionMatcher);
+  return (principal) => conditions.some((holds) => holds(principal));
+}
+
+function conditionMatcher(condition: Condition): Matcher {
+  const certificates = condition.certificates && new Patterns(condition.certificates);
+  const subjects = condition.subjects && new Patterns(condition.subjects);
+  const claims = Object.entries(condition.claims ?? {}).map(([claim, patterns]) => ({ claim, wanted: new Patterns(patterns) }));
+  const isAboutTokens = subjects !== undefined || claims.length > 0;
+  return (principal) => {
+    switch (principal.type) {
+      case 'nobody':
+        return false;
+      case 'certificate':
+        return !isAboutTokens && certificates !== undefined && certificates.matches(principal.uri);
+      case 'token':
+        // The token is the caller; what its connection may do is not its own.
+        if (!isAboutTokens) return false;
+        if (certificates !== undefined && (principal.certificate === undefined || !certificates.matches(principal.certificate))) return false;
+        if (subjects !== undefined && !subjects.matches(principal.subject)) return false;
+        return claims.every(({ claim, wanted }) => textsOf(principal.claims, claim).some((text) => wanted.matches(text)));
+    }
+  };
+}
+
+/** A claim's text, or those in its list. */
+function textsOf(claims: Readonly<Record<string, unknown>>, claim: string): string[] {
+  const value = Object.hasOwn(claims, claim) ? claims[claim] : undefined;
+  return (Array.isArray(value) ? value : [value]).filter((text) => typeof text === 'string');
 }

@@ -10,6 +10,7 @@ import { Refused, type Door, type Guard, type Visit } from '../transport/guard.t
 import { FORWARDED_HEADER } from '../transport/service.ts';
 import type { Judge } from './access.ts';
 import { cut, type Audit } from './audit.ts';
+import { BoundedMap } from './bounded-map.ts';
 import { nameOf, type Catalogue, type MethodEntry } from './catalogue.ts';
 import type { Caller, Callers } from './callers.ts';
 import { RightsJudge, type Denial } from './judge.ts';
@@ -17,7 +18,8 @@ import { Limits, TOO_MANY_CALLERS, type Exceeded } from './limits.ts';
 import type { AdmissionRefusal, SecurityObserver } from './observer.ts';
 import type { Policy } from './policy.ts';
 import { describe, type Principal } from './principal.ts';
-import { GuardedVisit, type Visited } from './visit.ts';
+import { Rights } from './rights.ts';
+import { GuardedVisit, type OpenVisit, PeerVisit, type Visited } from './visit.ts';
 
 export interface SecurityGuardOptions {
   readonly catalogue: Catalogue;
@@ -31,12 +33,17 @@ export interface SecurityGuardOptions {
   readonly auditAllowed?: boolean;
 }
 
+/** Certificates' rights that are remembered. */
+const MOST_RIGHTS = 1_000;
+
 export class SecurityGuard implements Guard, Visited {
   readonly clock: Clock;
   private readonly options: SecurityGuardOptions;
   private readonly limits: Limits;
+  /** By SPIFFE id; '': of nobody. */
+  private readonly rights = new BoundedMap<string, Rights>(MOST_RIGHTS);
   private readonly judgeOfRights = new RightsJudge();
-  private readonly open = new Set<GuardedVisit>();
+  private readonly open = new Set<OpenVisit>();
   private policy: Policy | undefined;
 
   constructor(options: SecurityGuardOptions) {
@@ -63,15 +70,29 @@ export class SecurityGuard implements Guard, Visited {
     for (const visit of [...this.open]) visit.reconsider();
   }
 
+  /** Compiled once for each policy; connections of one certificate share it. */
+  private rightsOf(caller: Caller, policy: Policy): Rights {
+    if (caller.rights?.policy === policy) return caller.rights;
+    const { principal } = caller;
+    // A token's are its own, and remembered with it.
+    const key = principal.type === 'token' ? undefined : principal.type === 'nobody' ? '' : principal.uri;
+    let rights = key === undefined ? undefined : this.rights.get(key);
+    if (rights?.policy !== policy) {
+      rights = new Rights(policy, principal, this.options.catalogue);
+      if (key !== undefined) this.rights.set(key, rights);
+    }
+    return (caller.rights = rights);
+  }
+
   private admit(entry: MethodEntry, caller: Caller | Failure, call: ServerCall): Visit | Refused {
     if ('reason' in caller) return this.unknown(entry, caller, call);
     const { policy } = this;
     if (policy === undefined) return new GuardedVisit(this, entry, caller, call, undefined);
-    const rights = caller.rightsUnder(policy, this.options.catalogue);
+    const rights = this.rightsOf(caller, policy);
     // Whatever a replica does for itself, or has decided about for others, is not limited either.
     if (rights.isPeer) {
       this.options.observer.decided('allowed');
-      return PEER;
+      return new PeerVisit(this, caller);
     }
     if (call.metadata.get(FORWARDED_HEADER).length > 0) return new Refused(this.deny(entry, caller, call, { method: FORWARDING }));
     const rule = rights.ruleForMethod(entry.name);
@@ -95,7 +116,7 @@ export class SecurityGuard implements Guard, Visited {
   judge({ caller, entry, call }: GuardedVisit, needs: (judge: Judge) => void): Failure | undefined {
     const { policy } = this;
     if (policy === undefined) return undefined;
-    const rights = caller.rightsUnder(policy, this.options.catalogue);
+    const rights = this.rightsOf(caller, policy);
     const judge = this.judgeOfRights.begin(rights, entry.name);
     needs(judge);
     const { denial, failure } = judge;
@@ -108,15 +129,20 @@ export class SecurityGuard implements Guard, Visited {
   judgeMethod({ caller, entry, call }: GuardedVisit): Failure | undefined {
     const { policy } = this;
     if (policy === undefined) return undefined;
-    const rights = caller.rightsUnder(policy, this.options.catalogue);
+    const rights = this.rightsOf(caller, policy);
     return rights.ruleForMethod(entry.name) === undefined ? this.deny(entry, caller, call, { method: entry.name }) : undefined;
   }
 
-  opened(visit: GuardedVisit): void {
+  /** Whether the caller is a replica, as when its stream began. */
+  isPeer(caller: Caller): boolean {
+    return this.policy === undefined || this.rightsOf(caller, this.policy).isPeer;
+  }
+
+  opened(visit: OpenVisit): void {
     this.open.add(visit);
   }
 
-  closed(visit: GuardedVisit): void {
+  closed(visit: OpenVisit): void {
     this.open.delete(visit);
   }
 
@@ -153,14 +179,6 @@ export class SecurityGuard implements Guard, Visited {
 }
 
 const FORWARDING = 'forwarding';
-
-/** A replica of the mesh: everything is allowed, nothing is counted. */
-const PEER: Visit = {
-  check: () => undefined,
-  open: () => undefined,
-  take: (request) => request,
-  leave: () => undefined,
-};
 
 function denied(principal: Principal, { method, resource }: Denial): Failure {
   if (method === FORWARDING)

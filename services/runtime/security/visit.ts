@@ -20,11 +20,51 @@ export interface Visited {
   judgeMethod(visit: GuardedVisit): Failure | undefined;
   /** A limit has refused it. */
   limited(failure: Failure): void;
-  opened(visit: GuardedVisit): void;
-  closed(visit: GuardedVisit): void;
+  isPeer(caller: Caller): boolean;
+  opened(visit: OpenVisit): void;
+  closed(visit: OpenVisit): void;
 }
 
-export class GuardedVisit implements Visit, JudgeOfParts {
+/** Of a stream. */
+export interface OpenVisit {
+  /** The policy is another one: a stream that it does not allow ends. */
+  reconsider(): void;
+}
+
+/** A replica of the mesh: everything is allowed, and nothing counted. */
+export class PeerVisit implements Visit, OpenVisit {
+  private readonly guard: Pick<Visited, 'isPeer' | 'opened' | 'closed'>;
+  private readonly caller: Caller;
+  private stream: GuardedStream | undefined;
+
+  constructor(guard: Pick<Visited, 'isPeer' | 'opened' | 'closed'>, caller: Caller) {
+    this.guard = guard;
+    this.caller = caller;
+  }
+
+  check(): undefined {}
+
+  open(stream: GuardedStream): void {
+    this.stream = stream;
+    this.guard.opened(this);
+  }
+
+  take(request: unknown): unknown {
+    return request;
+  }
+
+  reconsider(): void {
+    if (!this.guard.isPeer(this.caller)) this.stream?.end(NO_PEER);
+  }
+
+  leave(): void {
+    if (this.stream !== undefined) this.guard.closed(this);
+  }
+}
+
+const NO_PEER: Failure = { reason: 'PERMISSION_DENIED', message: 'the policy does not take the caller for a replica of the mesh any more' };
+
+export class GuardedVisit implements Visit, OpenVisit, JudgeOfParts {
   readonly caller: Caller;
   readonly call: ServerCall;
   readonly entry: MethodEntry;
@@ -88,7 +128,6 @@ export class GuardedVisit implements Visit, JudgeOfParts {
     return this.guard.judge(this, judge);
   }
 
-  /** The policy is another one: a stream that it does not allow ends. */
   reconsider(): void {
     const { access } = this.entry;
     const { opening } = this;

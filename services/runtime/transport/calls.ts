@@ -29,6 +29,8 @@ export interface OpenStream {
 }
 
 type Unary = grpc.handleUnaryCall<unknown, unknown>;
+type UnaryServerCall = Parameters<Unary>[0];
+type UnaryCallback = Parameters<Unary>[1];
 type ServerStream = grpc.ServerWritableStream<unknown, unknown>;
 type BidiStream = grpc.ServerDuplexStream<unknown, unknown>;
 
@@ -36,37 +38,38 @@ export function unaryCall(path: string, handler: UnaryHandler<unknown, unknown>,
   const kind: Admitted = isControl(path) ? 'control call' : 'call';
   const meter = env.methods?.of(path);
   const door = env.guard?.of(path);
+  const leave = (visit: Visit | undefined): void => {
+    visit?.leave();
+    env.admission.leave(kind);
+  };
+  const refuse = (callback: UnaryCallback, failure: Failure, beganMs: number): void => {
+    callback(failureToServiceError(failure));
+    meter?.end(beganMs, REASONS[failure.reason]);
+  };
+  const serve = (call: UnaryServerCall, request: unknown, callback: UnaryCallback, beganMs: number, visit?: Visit): void => {
+    run(() => handler(request, new ServerCallContext(call))).then(
+      (response) => {
+        callback(null, response);
+        leave(visit);
+        meter?.end(beganMs, call.cancelled ? codeOfCancelled(call) : 'OK');
+      },
+      (error: unknown) => {
+        refuse(callback, failureOf(error, path, env), beganMs);
+        leave(visit);
+      },
+    );
+  };
   return (call, callback) => {
     const beganMs = meter === undefined ? 0 : meter.begin();
-    const refuse = (failure: Failure): void => {
-      callback(failureToServiceError(failure));
-      meter?.end(beganMs, REASONS[failure.reason]);
-    };
     const refusal = call.request instanceof Malformed ? call.request.failure : env.admission.enter(kind);
-    if (refusal !== undefined) return refuse(refusal);
-    const leave = (visit: Visit | undefined): void => {
-      visit?.leave();
-      env.admission.leave(kind);
-    };
-    const serve = (request: unknown, visit?: Visit): void => {
-      run(() => handler(request, new ServerCallContext(call))).then(
-        (response) => {
-          callback(null, response);
-          leave(visit);
-          meter?.end(beganMs, call.cancelled ? codeOfCancelled(call) : 'OK');
-        },
-        (error: unknown) => {
-          refuse(failureOf(error, path, env));
-          leave(visit);
-        },
-      );
-    };
-    if (door === undefined) return serve(call.request);
+    if (refusal !== undefined) return refuse(callback, refusal, beganMs);
+    if (door === undefined) return serve(call, call.request, callback, beganMs);
     admit(door, call, path, env, (visit) => {
-      const failure = visit instanceof Refused ? visit.failure : refusalOf(visit, call.request as unknown as Measured, path, env);
-      if (failure === undefined) return serve((call.request as unknown as Measured).request, visit as Visit);
+      const measured = call.request as unknown as Measured;
+      const failure = visit instanceof Refused ? visit.failure : refusalOf(visit, measured, path, env);
+      if (failure === undefined) return serve(call, measured.request, callback, beganMs, visit as Visit);
       leave(visit instanceof Refused ? undefined : visit);
-      refuse(failure);
+      refuse(callback, failure, beganMs);
     });
   };
 }

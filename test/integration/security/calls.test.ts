@@ -8,6 +8,7 @@ import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { ConfigureOperation } from '../../../services/gen/txmesh/queue/v1/operations.ts';
 import { KeyValueServiceService } from '../../../services/gen/txmesh/keyvalue/v1/keyvalue.ts';
 import { connect, PermissionDenied, type ConnectOptions, type Mesh } from '../../../services/client/index.ts';
+import { serveParticipant } from '../../../services/client/participant.ts';
 import { systemClock, type Clock } from '../../../services/runtime/clock.ts';
 import { serviceErrorToFailure } from '../../../services/runtime/errors/status.ts';
 import { startNode, type Node } from '../../../services/mesh.ts';
@@ -15,6 +16,7 @@ import { catalogueOfMesh } from '../../../services/mesh/access.ts';
 import { openSecurity } from '../../../services/runtime/security/open.ts';
 import { MemoryStore } from '../../../services/runtime/store/memory.ts';
 import { hasOpenssl, TestAuthority } from '../support/authority.ts';
+import { Notebook } from '../support/notebook.ts';
 import { AUDIENCE, ISSUER, TokenIssuer } from '../support/token-issuer.ts';
 
 const POLICY = `
@@ -65,7 +67,7 @@ async function serve(policy = POLICY): Promise<Served> {
   const logs: Record<string, unknown>[] = [];
   const log = (message: string, fields: Record<string, unknown>): void => void logs.push({ message, ...fields });
   const security = openSecurity(
-    { policy: file, keys: issuer.writeTo(join(folder, 'keys.json')), tokens: { issuer: ISSUER, audience: AUDIENCE, algorithms: ['ES256'], leewayMs: 0 }, audit: 'all', encrypted: false },
+    { policy: file, keys: issuer.writeTo(join(folder, 'keys.json')), tokens: { issuer: ISSUER, audience: AUDIENCE, algorithms: ['ES256'], leewayMs: 0 }, audit: 'all', encrypted: false, certificates: false },
     { catalogue: catalogueOfMesh(), clock: hasty, audit: log, info: log, error: log },
   );
   const node = await startNode(
@@ -243,7 +245,7 @@ test.skipIf(!hasOpenssl())('replicas with certificates forward what was allowed 
   for (const service of ['queue', 'counter']) {
     const uri = `spiffe://txmesh/service/${service}`;
     const ports = { info: () => undefined, error: () => undefined, audit: () => undefined };
-    const security = openSecurity({ policy: file, audit: 'denied', encrypted: true }, { catalogue: catalogueOfMesh(), clock: systemClock, ...ports });
+    const security = openSecurity({ policy: file, audit: 'denied', encrypted: true, certificates: true }, { catalogue: catalogueOfMesh(), clock: systemClock, ...ports });
     const node = await startNode(
       { host: '127.0.0.1', port: 0, coordinator: true, participants: ['inventory', 'payments'], counters: ['counter'], queues: ['queue'], defaultPartitions: 8, leaseTtlMs: 2000 },
       { store, closesStore: false, log: () => undefined, credentials: { server: authority.server({ uri }, true), channels: authority.channel({ uri }) }, guard: security.guard },
@@ -267,6 +269,68 @@ test.skipIf(!hasOpenssl())('replicas with certificates forward what was allowed 
     expect(await putOver(client, 'prices', `key-${i}`)).toMatchObject(denied);
   }
 });
+
+test.skipIf(!hasOpenssl())("a user's own participant takes calls from replicas alone, where it is told who they are", async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'txmesh-policy-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const authority = new TestAuthority(folder);
+  const file = join(folder, 'policy.yaml');
+  writeFileSync(file, `peers: [spiffe://txmesh/service/*]
+rules:
+  - name: ledger
+    who: [{certificates: [spiffe://txmesh/client/ledger]}]
+    allow:
+      - {methods: [ClusterService/RegisterParticipant, CoordinatorService/Inquire], rights: [participate], participants: [ledger]}
+      - {methods: ["ClusterService/*"]}
+  - name: user
+    who: [{certificates: [spiffe://txmesh/client/user]}]
+    allow:
+      - {methods: ["ClusterService/*", "CoordinatorService/*"]}
+      - {operations: [acme.Note], participants: [ledger]}
+`);
+  const ports = { info: () => undefined, error: () => undefined, audit: () => undefined };
+  const security = openSecurity({ policy: file, audit: 'denied', encrypted: true, certificates: true }, { catalogue: catalogueOfMesh(), clock: systemClock, ...ports });
+  const replica = { uri: 'spiffe://txmesh/service/coordinator' };
+  const node = await startNode(
+    { host: '127.0.0.1', port: 0, coordinator: true, participants: [], defaultPartitions: 1 },
+    { store: new MemoryStore(systemClock), log: () => undefined, credentials: { server: authority.server(replica, true), channels: authority.channel(replica) }, guard: security.guard },
+  );
+  onTestFinished(async () => {
+    security.close();
+    await node.drain(0);
+  });
+  const as = (name: string) => ({ addresses: [node.address], credentials: authority.channel({ uri: `spiffe://txmesh/client/${name}` }) });
+  const notebook = new Notebook();
+  const listening = (name: string) => ({
+    name,
+    mesh: as('ledger'),
+    listen: '127.0.0.1:0',
+    credentials: authority.server({ uri: 'spiffe://txmesh/client/ledger' }, true),
+    peers: ['spiffe://txmesh/service/*'],
+    resourceManager: notebook,
+  });
+  await expect(serveParticipant(listening('other'))).rejects.toMatchObject(denied);
+  const participant = await serveParticipant(listening('ledger'));
+  onTestFinished(() => participant.close(0));
+  const user = connect({ ...as('user'), timeoutMs: 20_000 });
+  onTestFinished(() => user.close());
+  const note = (type: string) => ({ participant: 'ledger', routingKey: 'k', operation: { typeUrl: `type.googleapis.com/${type}`, value: Buffer.from('note') } });
+  expect((await user.execute({ operations: [note('acme.Note')] })).committed).toBe(true);
+  await vi.waitUntil(() => notebook.applied.size === 1, 10_000);
+  await expect(user.execute({ operations: [note('acme.Other')] })).rejects.toMatchObject(denied);
+  for (const [name, may] of [['service/queue', true], ['client/user', false], ['client/ledger', false]] as const) {
+    const client = new grpc.Client(participant.address.replace('127.0.0.1', 'localhost'), authority.channel({ uri: `spiffe://txmesh/${name}` }), { 'grpc.use_local_subchannel_pool': 1 });
+    onTestFinished(() => client.close());
+    for (const method of ['Prepare', 'Commit', 'Abort', 'Resolve'])
+      expect((await statusOf(client, `/txmesh.participant.v1.ParticipantService/${method}`)) !== grpc.status.PERMISSION_DENIED, `${method} as ${name}`).toBe(may);
+  }
+});
+
+const statusOf = (client: grpc.Client, path: string): Promise<grpc.status> =>
+  new Promise((resolve) => {
+    const asIs = (bytes: Buffer): Buffer => bytes;
+    client.makeUnaryRequest(path, asIs, asIs, Buffer.alloc(0), { deadline: Date.now() + 20_000 }, (error) => resolve(error?.code ?? grpc.status.OK));
+  });
 
 const leadersOf = ({ view }: Node): string[] =>
   Array.from({ length: 8 }, (_, partition) => view.leader('inventory', partition)?.address ?? '').filter((address) => address !== '');

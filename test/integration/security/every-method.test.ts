@@ -68,6 +68,7 @@ async function serve(asks: boolean): Promise<Served> {
       tokens: { issuer: ISSUER, audience: AUDIENCE, algorithms: ['ES256'], leewayMs: 1000 },
       audit: 'denied',
       encrypted: true,
+      certificates: asks,
     },
     {
       catalogue,

@@ -31,7 +31,7 @@ const FLAGS = {
   start: { help: 'start a server for the run instead, with data of its own' },
   rate: { value: 'N', variable: 'RATE', help: 'operations a second at the highest', check: number(1, MOST_OPERATIONS, true) },
   duration: { value: 'TIME', variable: 'DURATION', help: 'how long all stages take together, like 20s, 2m or 1h', check: boundedDuration },
-  'max-vus': { value: 'N', variable: 'MAX_VUS', help: 'most operations at a time, and so connections; default twice the rate, from 50 to 300', check: number(1, MOST_VUS, true) },
+  'max-vus': { value: 'N', variable: 'MAX_VUS', help: 'most operations of each flow at a time, and so connections, of 5 MB each; default twice the rate, from 50 to 300', check: number(1, MOST_VUS, true) },
   keys: { value: 'N', variable: 'KEYS', help: 'accounts, items or ordering keys: fewer make more conflicts; default 200', check: number(1, MOST_OPERATIONS, true) },
   size: { value: 'BYTES', variable: 'SIZE', help: 'of the data of each message of the workload queue; default 100', check: number(1, LARGEST_BYTES, true) },
   p95: { value: 'MS', variable: 'P95', help: 'limit: 95 of 100 operations take less', check: number(1, 3_600_000) },

@@ -47,8 +47,8 @@ export function get(participant, collection, key) {
   return message && { value: decode(message.entry.value), version: message.entry.version };
 }
 
-/** Writes a key alone, if it is absent. Whether it is there now. */
-export function putOnce(participant, collection, key, value) {
+/** Writes a key alone, whatever is there. Whether it is there now. */
+export function putAlone(participant, collection, key, value) {
   const request = { participant, collection, key, value: encode(value), requestId: uuidv7() };
   return operate('put', `${KEY_VALUE}/Put`, request).type === 'done';
 }

@@ -8,7 +8,7 @@ import { Ledger } from '../lib/ledger.js';
 import { acknowledge, backlogOf, createTopic, deleteTopic, pull } from '../lib/messages.js';
 import { decode, encode } from '../lib/mesh.js';
 import { below, newRunName } from '../lib/run.js';
-import { create, execute, get, operation, put, putOnce, scan } from '../lib/transactions.js';
+import { create, execute, get, operation, put, putAlone, scan } from '../lib/transactions.js';
 
 const KEYS = Number(__ENV.KEYS || 200);
 const MONEY = 1_000_000;
@@ -62,7 +62,7 @@ function bill({ invoices, billing }) {
         put('payments', invoices, id, { price }, { absent: true }),
         operation('queue', partition, 'queue.v1.AcknowledgeOperation', { subscription: billing, ackId }),
       ]);
-    } else if (putOnce('payments', invoices, id, { price })) acknowledge(billing, [ackId]);
+    } else if (putAlone('payments', invoices, id, { price })) acknowledge(billing, [ackId]);
   }
 }
 

@@ -108,6 +108,8 @@ describe('faults of calls', () => {
     await clear();
     await inject({ target: calls(`${COORDINATOR}/ExecuteStream`), effect: { $case: 'error', value: { code: 'DRAINING', message: '' } }, probability: 0.5 });
     await Promise.all(['5', '6', '7', '8'].map(transaction));
+    await inject({ target: calls(`${COORDINATOR}/ExecuteStream`), effect: { $case: 'dropConnection', value: true }, probability: 0.5 });
+    await Promise.all(['9', '10', '11', '12'].map(transaction));
   });
 });
 

@@ -58,8 +58,16 @@ function faultyStream(method: string, handler: StreamHandler<unknown, unknown>, 
 }
 
 function faultyDuplex(method: string, handler: DuplexHandler<unknown, unknown>, faults: CallFaults): DuplexHandler<unknown, unknown> {
-  return (call, context) =>
-    handler(Object.create(call, { receive: { value: (take: (request: unknown) => void) => receive(call, take, method, context, faults) } }) as Duplex<unknown, unknown>, context);
+  return (call, context) => {
+    const struck: Duplex<unknown, unknown> = {
+      receive: (take) => receive(call, take, method, context, faults),
+      pause: () => call.pause(),
+      resume: () => call.resume(),
+      write: (response) => call.write(response),
+      drained: () => call.drained(),
+    };
+    return handler(struck, context);
+  };
 }
 
 /** In order: what comes behind a message that waits, waits too, and meanwhile nothing more is read. */

@@ -2,7 +2,8 @@
 
 import { isIP } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
-import type { Clock } from '../runtime/clock.ts';
+import { systemClock, type Clock, type Timer } from '../runtime/clock.ts';
+import { CONNECT_BOUND_MS, isReady } from '../runtime/transport/connecting.ts';
 import type { Settings } from './options.ts';
 import { tokenInterceptor } from './token-interceptor.ts';
 import { TokenSource } from './token-source.ts';
@@ -24,6 +25,8 @@ const DEFAULTS: grpc.ChannelOptions = {
 
 export class Channels {
   private readonly clients = new Map<string, grpc.Client>();
+  /** One for each address that is called without a connection. */
+  private readonly connecting = new Map<string, Timer>();
   private readonly credentials: grpc.ChannelCredentials;
   private readonly options: grpc.ChannelOptions;
 
@@ -42,7 +45,24 @@ export class Channels {
       client = new grpc.Client(address, this.credentials, { ...this.nameOptions(address), ...this.options, ...this.tokenOptions(address) });
       this.clients.set(address, client);
     }
+    if (!isReady(client) && !this.connecting.has(address)) this.boundConnecting(address, client);
     return client;
+  }
+
+  /** What finds no connection in time is given up, as at the replicas: what waits for it fails as surely not sent. */
+  private boundConnecting(address: string, client: grpc.Client): void {
+    const timer = systemClock.setTimer(CONNECT_BOUND_MS, () => {
+      this.connecting.delete(address);
+      if (!isReady(client)) this.drop(address, client);
+    });
+    this.connecting.set(address, timer);
+  }
+
+  private drop(address: string, client: grpc.Client): void {
+    this.clients.delete(address);
+    this.connecting.get(address)?.cancel();
+    this.connecting.delete(address);
+    client.close();
   }
 
   /**
@@ -63,9 +83,7 @@ export class Channels {
   /** Closes the connections to addresses that are no longer of use, once their calls are done. */
   keepOnly(addresses: ReadonlySet<string>): void {
     for (const [address, client] of this.clients) {
-      if (addresses.has(address)) continue;
-      this.clients.delete(address);
-      client.close();
+      if (!addresses.has(address)) this.drop(address, client);
     }
   }
 

@@ -11,6 +11,8 @@ import { queueDefinition } from '../queue/handlers/handlers.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { clusterAccess } from '../runtime/cluster/access-handlers.ts';
 import { participantAccess } from '../runtime/participant/handlers/access.ts';
+import { faultAccess } from '../runtime/faults/access.ts';
+import { FaultServiceService } from '../runtime/faults/handlers.ts';
 import { ClusterServiceService } from '../runtime/router/cluster-handlers.ts';
 import { Catalogue } from '../runtime/security/catalogue.ts';
 import { STANDARD_SERVICES } from '../runtime/security/standard-access.ts';
@@ -27,6 +29,7 @@ export function catalogueOfMesh(): Catalogue {
       [CounterPartitionServiceService, counterPartitionAccess],
       [participantService(systemClock), participantAccess],
       [ClusterServiceService, clusterAccess],
+      [FaultServiceService, faultAccess],
       ...STANDARD_SERVICES,
     ],
     operations,

@@ -71,9 +71,11 @@ async function main(): Promise<number> {
     await steps.run('commands of README.md', () => tryReadme(grpcurl));
     await steps.run('trace in Jaeger', async () => steps.say(`Jaeger has the whole trace of a transaction: ${await findWholeTrace(grpcurl)}`));
     await steps.run('maintenance of etcd', maintain);
-    await steps.run('load by k6', async () => steps.say(`the thresholds of k6 hold:\n${await runLoad(images.named)}`));
+    const loadError = await steps.run('load by k6', () => load(images));
     const report = await steps.run('work while things break', () => breakThings(images, grpcurl));
-    return await conclude(report, grpcurl);
+    const isGood = await conclude(report, grpcurl);
+    if (loadError !== undefined) throw loadError;
+    return isGood ? 0 : 1;
   } catch (error) {
     steps.say(`FAILED: ${String(error)}`);
     await collectLogs(join(ROOT, '.cache/e2e'));
@@ -155,6 +157,17 @@ async function maintain(): Promise<void> {
   for (const job of ['etcd-defragment', 'etcd-backup']) steps.say(`${job} ran:\n${await runNow(job)}`);
 }
 
+/** A threshold that does not hold is told now, and fails the test when the rest has been seen. */
+async function load(images: Images): Promise<Error | undefined> {
+  try {
+    steps.say(`the thresholds of k6 hold:\n${await runLoad(images.named)}`);
+    return undefined;
+  } catch (error) {
+    steps.say(`FAILED: ${(error as Error).message}`);
+    return error as Error;
+  }
+}
+
 /** One after the other while work goes on, each with the gaps in service that it made. */
 async function breakThings(images: Images, grpcurl: Grpcurl): Promise<Report> {
   const work = await WorkPod.start(images.txmesh);
@@ -176,7 +189,7 @@ async function leadership(grpcurl: Grpcurl): Promise<string> {
   return `partitions led: ${leaders.map(([pod, count]) => `${pod || 'nobody'} ${count}`).join(', ')}`;
 }
 
-async function conclude({ violations, done, longestGapMs, errors, ...report }: Report, grpcurl: Grpcurl): Promise<number> {
+async function conclude({ violations, done, longestGapMs, errors, ...report }: Report, grpcurl: Grpcurl): Promise<boolean> {
   const list = (counts: Readonly<Record<string, number>>, unit = ''): string => Object.entries(counts).map(([what, count]) => `${what} ${count}${unit}`).join(', ');
   steps.say(`in ${report.seconds} s: ${list(done)}; ${report.refused} refused, ${report.unknownAtFirst} settled later, ${report.audits} audits; errors: ${list(errors) || 'none'}`);
   steps.say(`the longest time without: ${list(longestGapMs, ' ms')}`);
@@ -187,7 +200,7 @@ async function conclude({ violations, done, longestGapMs, errors, ...report }: R
   if (idle.length > 0) steps.say(`nothing was done: ${idle.join(', ')}`);
   const isGood = violations.length === 0 && idle.length === 0;
   steps.say(isGood ? 'all money, every message and every add is there, once, and no transaction is in doubt' : 'FAILED');
-  return isGood ? 0 : 1;
+  return isGood;
 }
 
 process.exitCode = await main();

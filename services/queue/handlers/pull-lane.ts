@@ -30,6 +30,10 @@ interface Together {
   readonly positions: number[];
 }
 
+/** After so long it is looked again what has made room; twice as long each time that there was nothing. */
+const LOOK_MS = 20;
+const MOST_LOOK_MS = 320;
+
 export class PullLane {
   private readonly services: QueueServices;
   private readonly service: Service;
@@ -41,6 +45,10 @@ export class PullLane {
   private call: PullCall | undefined;
   private granted = 0;
   private resting: Timer | undefined;
+  private isLooking = false;
+  private lookMs = LOOK_MS;
+  /** How many took room when the look began. */
+  private lookedAt = 0;
   /** The last demand brought nothing. */
   isIdle = false;
 
@@ -107,6 +115,21 @@ export class PullLane {
     if (found === undefined) return;
     found.deadlineMs = deadlineMs;
     this.expireAt(position, deadlineMs);
+  }
+
+  /** Lets one look at a time happen, after a while, where something takes room. It ends with {@link looked}. */
+  lookSoon(look: () => void): void {
+    if (this.isLooking || this.outstanding.size === 0) return;
+    this.isLooking = true;
+    this.services.clock.setTimer(this.lookMs, () => {
+      this.lookedAt = this.outstanding.size;
+      look();
+    });
+  }
+
+  looked(): void {
+    this.isLooking = false;
+    this.lookMs = this.outstanding.size < this.lookedAt ? LOOK_MS : Math.min(MOST_LOOK_MS, 2 * this.lookMs);
   }
 
   /** Ack ids of the deliveries that have taken room for longest. */

@@ -17,7 +17,7 @@ import { DEFAULTS } from '../codec-api.ts';
 import { checkDeliveries } from './check.ts';
 import { PullLane, type Room } from './pull-lane.ts';
 import type { Pulled } from './pull-call.ts';
-import { queueOf, routesOf, type QueueServices } from './service.ts';
+import { queueOf, type QueueServices } from './service.ts';
 import { groupAckIds, settle, type SettleFailed } from './settle.ts';
 import { CALL_LIMITS, objectName, participant } from './validate.ts';
 
@@ -32,9 +32,7 @@ const WAIT_MS = 10_000;
 const SETTLE_MS = 10_000;
 /** After a failure that may pass. */
 const RETRY_MS = 200;
-/** A stream without room looks so soon, and at so many deliveries, whether others have acknowledged them. */
-const LOOK_MS = 20;
-const MOST_LOOK_MS = 320;
+/** A stream without room looks at so many deliveries at a time, whether others have acknowledged them. */
 const LOOK_MESSAGES = 5_000;
 /** How often deliveries are looked through for deadlines that have passed. */
 const SWEEP_MS = 250;
@@ -68,8 +66,6 @@ export class PullSession {
   private ending = false;
   private over = false;
   private turn = 0;
-  private looking = false;
-  private lookMs = LOOK_MS;
   private sweepTimer: Timer | undefined;
   private fail: ((failure: Failure) => void) | undefined;
   private idle: (() => void) | undefined;
@@ -231,32 +227,27 @@ export class PullSession {
 
   /**
    * There is no room. What transactions, or others, have acknowledged takes none: that is looked up, again
-   * and again while nothing else makes room.
+   * and again while nothing else makes room; at each partition by itself, so that one without a leader does
+   * not keep the room that the others have.
    */
   private lookForRoom(): void {
-    if (this.looking || this.over) return;
-    this.looking = true;
-    this.services.clock.setTimer(this.lookMs, () => {
-      void this.look().finally(() => {
-        this.looking = false;
-        this.pump();
+    if (this.over) return;
+    for (const lane of this.lanes)
+      lane.lookSoon(() => {
+        void this.look(lane).finally(() => {
+          lane.looked();
+          this.pump();
+        });
       });
-    });
   }
 
-  private async look(): Promise<void> {
-    if (this.over) return;
-    const ackIds = this.lanes.flatMap((lane) => lane.oldest(Math.floor(LOOK_MESSAGES / this.lanes.length)));
+  private async look(lane: PullLane): Promise<void> {
+    const ackIds = this.over ? [] : lane.oldest(Math.floor(LOOK_MESSAGES / this.lanes.length));
     if (ackIds.length === 0) return;
     try {
       const request = { participant: this.service!.name, subscription: this.subscription, ackIds };
       const { settledAckIds } = await checkDeliveries(this.services, request, this.context);
-      this.lookMs = settledAckIds.length > 0 ? LOOK_MS : Math.min(MOST_LOOK_MS, 2 * this.lookMs);
-      for (const ackId of settledAckIds) {
-        const { route, tag } = parseAckId(ackId)!;
-        const partition = routesOf(this.service!).partitionOf(route);
-        if (partition !== undefined) this.lanes[partition]!.settled(tag.position);
-      }
+      for (const ackId of settledAckIds) lane.settled(parseAckId(ackId)!.tag.position);
     } catch (error) {
       // Their deadlines make room in the end.
       if (!(error instanceof FailureError)) throw error;

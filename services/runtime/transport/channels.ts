@@ -9,6 +9,7 @@ import { isRefusedStream, serviceErrorToFailure } from '../errors/status.ts';
 import type { Clock, Timer } from '../clock.ts';
 import { CalledMethods, type MethodMeter } from '../telemetry/metrics/methods.ts';
 import type { Metrics } from '../telemetry/metrics/metrics.ts';
+import { CONNECT_BOUND_MS, isReady } from './connecting.ts';
 import { nameOfAddress } from './credentials.ts';
 import { strict } from './decode.ts';
 import { FORWARDED_HEADER, TRACEPARENT_HEADER } from './service.ts';
@@ -35,6 +36,8 @@ export interface ChannelSettings {
   readonly maxChannels: number;
   /** A channel without a call for this long is closed. */
   readonly idleMs: number;
+  /** A channel that is called and finds no connection for this long is given up; the next call begins anew. */
+  readonly connectMs: number;
   /** The longest deadline of a unary call. */
   readonly callMs: number;
   readonly maxMessageBytes: number;
@@ -45,6 +48,7 @@ export interface ChannelSettings {
 export const DEFAULT_CHANNEL_SETTINGS: ChannelSettings = {
   maxChannels: 1_000,
   idleMs: 5 * 60_000,
+  connectMs: CONNECT_BOUND_MS,
   callMs: 10 * 60_000,
   maxMessageBytes: 16 * 1024 * 1024,
   // As the SDK's: a silent replica should not hold up what waits for it much longer than its lease.
@@ -65,6 +69,8 @@ interface Entry {
   readonly client: grpc.Client;
   calls: number;
   usedMs: number;
+  /** Runs while the channel is called without a connection. */
+  connectTimer: Timer | undefined;
 }
 
 const SWEEPS_PER_IDLE = 4;
@@ -150,15 +156,15 @@ export class Channels {
 
   /** Whether a connection to the address stands at the moment. */
   isConnected(address: string): boolean {
-    return this.entries.get(address)?.client.getChannel().getConnectivityState(false) === grpc.connectivityState.READY;
+    const entry = this.entries.get(address);
+    return entry !== undefined && isReady(entry.client);
   }
 
   /** Ends every call. */
   close(): void {
     this.closed = true;
     this.sweepTimer?.cancel();
-    for (const { client } of this.entries.values()) client.close();
-    this.entries.clear();
+    for (const [address, entry] of this.entries) this.drop(address, entry);
   }
 
   private send<Request, Response>(
@@ -215,12 +221,27 @@ export class Channels {
     let entry = this.entries.get(address);
     if (entry === undefined) {
       this.makeRoom();
-      entry = { client: this.connect(address), calls: 0, usedMs: 0 };
+      entry = { client: this.connect(address), calls: 0, usedMs: 0, connectTimer: undefined };
     } else this.entries.delete(address);
     this.entries.set(address, entry);
     entry.calls++;
     entry.usedMs = this.options.clock.monotonicMs();
+    if (entry.connectTimer === undefined && !isReady(entry.client)) this.boundConnecting(address, entry);
     return entry;
+  }
+
+  /** What waits for the connection fails as surely not sent. */
+  private boundConnecting(address: string, entry: Entry): void {
+    entry.connectTimer = this.options.clock.setTimer(this.settings.connectMs, () => {
+      entry.connectTimer = undefined;
+      if (!isReady(entry.client)) this.drop(address, entry);
+    });
+  }
+
+  private drop(address: string, { client, connectTimer }: Entry): void {
+    this.entries.delete(address);
+    connectTimer?.cancel();
+    client.close();
   }
 
   private connect(address: string): grpc.Client {
@@ -253,8 +274,7 @@ export class Channels {
     if (this.entries.size < this.settings.maxChannels) return;
     for (const [address, entry] of this.entries) {
       if (entry.calls > 0) continue;
-      this.entries.delete(address);
-      entry.client.close();
+      this.drop(address, entry);
       return;
     }
     throw new FailureError({
@@ -270,8 +290,7 @@ export class Channels {
       const unusedSinceMs = this.options.clock.monotonicMs() - idleMs;
       for (const [address, entry] of this.entries) {
         if (entry.calls > 0 || entry.usedMs > unusedSinceMs) continue;
-        this.entries.delete(address);
-        entry.client.close();
+        this.drop(address, entry);
       }
       this.scheduleSweep();
     });

@@ -32,7 +32,7 @@ adds.run();
 const works = [
   new Progress('transfers', () => bank.acknowledged.size),
   new Progress('messages published', () => parcels.published.size),
-  new Progress('messages handled', () => parcels.handled),
+  new Progress('messages handled', () => parcels.handled.size),
   new Progress('adds', () => adds.counted),
 ];
 say({ type: 'running' });

@@ -4,6 +4,7 @@
  */
 
 import { randomUUID } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
 import type { Mesh } from 'txmesh/client';
 import { until } from '../../integration/support/until.ts';
 import { Attempts } from './attempts.ts';
@@ -13,7 +14,9 @@ const SUBSCRIPTION = 'e2e-carriers';
 const COUNTER = 'e2e-handled';
 const COLLECTION = 'e2e-handled';
 const PUBLISHERS = 2;
-const CARRIERS = 4;
+const CARRIERS = 8;
+/** Publishing is less work than handling: it waits when so many are not handled. */
+const MOST_WAITING = 200;
 const DRAIN_BOUND_MS = 90_000;
 
 export class Parcels {
@@ -23,10 +26,11 @@ export class Parcels {
   readonly published = new Set<string>();
   /** Told not to be. */
   readonly refused = new Set<string>();
-  /** How often a handler came to its end. */
-  handled = 0;
+  /** Those whose handler came to its end, once or more often. */
+  readonly handled = new Set<string>();
   private readonly mesh: Mesh;
   private readonly attempts = new Attempts();
+  private readonly news = new EventEmitter();
   private readonly carrying = new AbortController();
   private carriers: Promise<void> = Promise.resolve();
 
@@ -49,7 +53,7 @@ export class Parcels {
   run(): void {
     this.attempts.run(PUBLISHERS, () => {
       const text = randomUUID();
-      return { done: this.mesh.queue().publish(TOPIC, text), told: (done) => void (done ? this.published : this.refused).add(text) };
+      return { done: this.publish(text), told: (done) => void (done ? this.published : this.refused).add(text) };
     });
     const onError = (error: unknown): void => {
       const reason = `handling: ${(error as { reason?: string }).reason ?? String(error)}`;
@@ -60,11 +64,17 @@ export class Parcels {
       async (message, tx) => {
         tx.put('inventory', COLLECTION, message.text(), '', { precondition: 'absent' });
         tx.add(COUNTER, 1);
-        this.handled++;
+        this.handled.add(message.text());
+        this.news.emit('handled');
       },
       { concurrency: CARRIERS, signal: this.carrying.signal, onError },
     );
     this.carriers.catch(() => undefined); // It is thrown by stop.
+  }
+
+  private async publish(text: string): Promise<void> {
+    while (this.published.size - this.handled.size > MOST_WAITING) await once(this.news, 'handled');
+    await this.mesh.queue().publish(TOPIC, text);
   }
 
   /** Resolves when everything that was published is handled. */

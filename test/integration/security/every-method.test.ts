@@ -81,7 +81,7 @@ async function serve(asks: boolean): Promise<Served> {
   );
   const credentials = { server: authority.server(PEER, asks), channels: authority.channel(PEER) };
   served.node = await startNode(
-    { host: '127.0.0.1', port: 0, coordinator: true, participants: ['inventory'], queues: ['queue'], counters: ['counter'], defaultPartitions: 1 },
+    { host: '127.0.0.1', port: 0, coordinator: true, participants: ['inventory'], queues: ['queue'], counters: ['counter'], defaultPartitions: 1, faultInjection: true },
     { store: new MemoryStore(systemClock), log: () => undefined, credentials, guard: served.security.guard },
   );
   onTestFinished(async () => {

@@ -2,7 +2,7 @@
 
 import { onTestFinished } from 'vitest';
 import { systemClock } from '../../clock.ts';
-import { Channels } from '../channels.ts';
+import { Channels, type ChannelSettings } from '../channels.ts';
 import { MeshServer, type ServerOptions } from '../server.ts';
 
 export interface LogLine {
@@ -22,8 +22,8 @@ export function openServer(options: Partial<ServerOptions> = {}): { readonly ser
   return { server, logs };
 }
 
-export function openChannels(): Channels {
-  const channels = new Channels({ clock: systemClock });
+export function openChannels(settings: Partial<ChannelSettings> = {}): Channels {
+  const channels = new Channels({ clock: systemClock, settings });
   onTestFinished(() => channels.close());
   return channels;
 }

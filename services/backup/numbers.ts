@@ -1,7 +1,7 @@
 /**
  * Above which number everything is that a cluster numbers after a restore (invariant P10). It follows from the
  * time of the restore and not from what the backup holds, because a backup does not know what was given out
- * after it, nor by clusters that were restored from it before. It grows by 2^20 numbers a second, and nothing
+ * after it, nor by clusters that were restored from it before. It grows by a million a second, and nothing
  * that is numbered grows faster: etcd's revisions do by one for each write, tens of thousands a second;
  * lmdb's by 2^16 for each opening; a partition's revisions and sequences by one for each change. So whatever
  * was given out before the restore is below, as long as clocks are right within the margin.

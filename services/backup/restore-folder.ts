@@ -24,13 +24,21 @@ export async function restoreIntoFolder(dataDir: string, backup: BackupFile, ver
     const aside = join(folder, RESTORING_FOLDER);
     // Of a restore that was cut off.
     rmSync(aside, { recursive: true, force: true });
-    const store = await openLmdbStore(aside, clock);
-    const restored = await restoreInto(store, backup, verified, clock).finally(async () => store.close());
+    const restored = await restoreAside(aside, backup, verified, clock);
     renameSync(join(aside, DATA_FILE), join(folder, DATA_FILE));
     syncFolder(folder);
     rmSync(aside, { recursive: true, force: true });
     return restored;
   } finally {
     unlock();
+  }
+}
+
+async function restoreAside(folder: string, backup: BackupFile, verified: Verified, clock: Clock): Promise<Restored> {
+  const store = await openLmdbStore(folder, clock);
+  try {
+    return await restoreInto(store, backup, verified, clock);
+  } finally {
+    await store.close();
   }
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { helpText, readSettings, SettingError, variableOf } from './read.ts';
+import { COMMANDS } from './commands.ts';
+import { helpText, readCommandSettings, readSettings, SettingError, variableOf } from './read.ts';
 import { SETTINGS } from './table.ts';
 
 const settingsOf = (args: string[], environment: Record<string, string> = {}) => {
@@ -42,11 +43,32 @@ describe('settings', () => {
     expect(() => readSettings(args, environment as Record<string, string>)).toThrow(new SettingError(message));
   });
 
+  it('of a command are where the store is, and its own; other variables of ours are left to others', () => {
+    const parsed = readCommandSettings('backup', ['--output', 'file'], { TXMESH_DATA_DIR: '/data', TXMESH_PORT: '1', TXMESH_INPUT: 'other' });
+    expect(parsed).toMatchObject({ type: 'settings', settings: { store: 'embedded', dataDir: '/data', output: 'file' } });
+    expect(parsed.type === 'settings' && Object.keys(parsed.settings)).not.toContain('port');
+    expect(readCommandSettings('restore', [], { TXMESH_INPUT: 'file' })).toMatchObject({ settings: { input: 'file' } });
+    expect(settingsOf([], { TXMESH_INPUT: 'file', TXMESH_OUTPUT: 'file' }).port).toBe(50051);
+    expect(readCommandSettings('raise-epochs', ['--help'], {})).toEqual({ type: 'help' });
+  });
+
+  it.each([
+    ['backup', ['--port', '1'], {}, '--port is not a setting; --help lists them'],
+    ['restore', ['--output', 'file'], {}, '--output is not a setting; --help lists them'],
+    ['raise-epochs', [], { TXMESH_BOGUS: '1' }, 'TXMESH_BOGUS is not a setting; --help lists them'],
+    ['backup', ['--store', 'redis'], {}, '--store must be embedded or etcd or memory, not "redis"'],
+    ['backup', ['--etcd-cert', 'file'], {}, '--etcd-cert and --etcd-key go together; one of them is missing'],
+  ] as const)('of a command are checked: %s %j %j', (command, args, environment, message) => {
+    expect(() => readCommandSettings(command, args, environment)).toThrow(new SettingError(message));
+  });
+
   it('lists every flag and variable in the help', () => {
-    const help = helpText('usage');
-    for (const { flag } of Object.values(SETTINGS)) {
-      expect(help).toContain(`--${flag} `);
-      expect(help).toContain(variableOf(flag));
+    for (const table of [SETTINGS, ...Object.values(COMMANDS).map(({ settings }) => settings)]) {
+      const help = helpText('usage', table);
+      for (const { flag } of Object.values(table)) {
+        expect(help).toContain(`--${flag} `);
+        expect(help).toContain(variableOf(flag));
+      }
     }
   });
 });

@@ -13,10 +13,22 @@ const RUNNER = resolve(import.meta.dirname, '../../load/k6/run.ts');
 
 export const NO_K6 = 'k6 is not there and could not be built';
 
-export interface Outcome {
+export interface Ended {
   readonly code: number;
   readonly output: string;
+}
+
+export interface Outcome extends Ended {
   readonly summary: Summary;
+}
+
+/** As `npm run load -- …`. */
+export async function load(args: readonly string[]): Promise<Ended> {
+  const child = spawn(process.execPath, ['--conditions=txmesh-source', RUNNER, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => (output += data.toString()));
+  const [code] = (await once(child, 'close')) as [number];
+  return { code, output };
 }
 
 export class LoadTarget {
@@ -29,10 +41,11 @@ export class LoadTarget {
   }
 
   /** Undefined where there is no k6. */
-  static async start(): Promise<LoadTarget | undefined> {
+  static async start(more: readonly string[] = []): Promise<LoadTarget | undefined> {
     if ((await requireGoTools('k6')) === undefined) return undefined;
     const folder = mkdtempSync(join(tmpdir(), 'txmesh-load-test-'));
-    const server = await ServerProcess.start({ args: ['--port', '0', '--data-dir', join(folder, 'data')], logFile: join(folder, 'server.log') });
+    const args = ['--port', '0', '--data-dir', join(folder, 'data'), ...more];
+    const server = await ServerProcess.start({ args, logFile: join(folder, 'server.log') });
     return new LoadTarget(server, folder);
   }
 
@@ -41,16 +54,12 @@ export class LoadTarget {
     rmSync(this.folder, { recursive: true });
   }
 
-  /** As `npm run load -- …`, with limits on speed that a busy machine keeps. */
-  async run(args: readonly string[], started: (output: () => string) => Promise<void> = () => Promise.resolve()): Promise<Outcome> {
+  /** As {@link load} against this server, with limits on speed that a busy machine keeps. */
+  async run(args: readonly string[], started: () => Promise<void> = () => Promise.resolve()): Promise<Outcome> {
     const file = join(this.folder, 'summary.json');
     rmSync(file, { force: true });
     const limits = ['--p95', '15000', '--p99', '30000', '--dropped', '0.8'];
-    const command = ['--conditions=txmesh-source', RUNNER, ...args, '--address', this.server.address, '--summary', file, ...limits];
-    const child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'pipe'] });
-    let output = '';
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => (output += data.toString()));
-    const [[code]] = await Promise.all([once(child, 'close') as Promise<[number]>, started(() => output)]);
-    return { code, output, summary: JSON.parse(readFileSync(file, 'utf8')) as Summary };
+    const [ended] = await Promise.all([load([...args, '--address', this.server.address, '--summary', file, ...limits]), started()]);
+    return { ...ended, summary: JSON.parse(readFileSync(file, 'utf8')) as Summary };
   }
 }

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
+import { catalogueOfMesh } from '../../services/mesh/access.ts';
+import { readPolicy } from '../../services/runtime/security/read-policy.ts';
 import { REASONS } from '../../services/kernel/failure.ts';
 import { INSTRUMENTS, type Instrument } from '../../services/runtime/telemetry/metrics/instruments.ts';
 
@@ -23,6 +25,21 @@ test('docs/metrics.md lists every instrument as it is, and no other', () => {
   }));
   const instruments: readonly (readonly [string, Instrument])[] = Object.entries(INSTRUMENTS);
   expect(listed).toEqual(instruments.map(([name, { kind, unit, attributes, description }]) => ({ name, kind, unit, attributes, description })));
+});
+
+test('docs/security.md has a policy that is right, and says what every method needs', () => {
+  const text = read('docs/security.md');
+  const [, policy] = /```yaml\n([\s\S]*?)```/.exec(text)!;
+  const { rules, limits, peers } = readPolicy('docs/security.md', policy!, catalogueOfMesh());
+  expect([rules.length, limits.length, peers.length]).toEqual([5, 2, 1]);
+  const said = new Map<string, string>();
+  for (const [, service, right, about, methods] of text.matchAll(/^\| `(\w+)` \| (\w+) \| ([^|]+) \| ([^|]+) \|$/gm))
+    for (const method of methods!.split(', ')) said.set(`${service}/${method}`, `${right} ${about}`);
+  const entries = catalogueOfMesh().entries.map(({ name, access: { right, about } }) => {
+    const shown = right === 'health' || right === 'reflection' ? 'ordinary' : right;
+    return [name, `${shown} ${about.join(', ') || '—'}`] as const;
+  });
+  expect(said).toEqual(new Map(entries));
 });
 
 test('CHANGELOG.md has a section for the version in package.json', () => {

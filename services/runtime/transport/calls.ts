@@ -5,7 +5,7 @@ import { REASONS, type Failure } from '../../kernel/failure.ts';
 import { FailureError } from '../errors/failure-error.ts';
 import { failureToServiceError } from '../errors/status.ts';
 import type { MethodMeter, ServedMethods } from '../telemetry/metrics/methods.ts';
-import type { Admission } from './admission.ts';
+import { isControl, type Admission, type Admitted } from './admission.ts';
 import { ServerCallContext, type ServerCall } from './context.ts';
 import { Answers } from './answers.ts';
 import { Malformed } from './decode.ts';
@@ -33,6 +33,7 @@ type ServerStream = grpc.ServerWritableStream<unknown, unknown>;
 type BidiStream = grpc.ServerDuplexStream<unknown, unknown>;
 
 export function unaryCall(path: string, handler: UnaryHandler<unknown, unknown>, env: CallEnvironment): Unary {
+  const kind: Admitted = isControl(path) ? 'control call' : 'call';
   const meter = env.methods?.of(path);
   const door = env.guard?.of(path);
   return (call, callback) => {
@@ -41,11 +42,11 @@ export function unaryCall(path: string, handler: UnaryHandler<unknown, unknown>,
       callback(failureToServiceError(failure));
       meter?.end(beganMs, REASONS[failure.reason]);
     };
-    const refusal = call.request instanceof Malformed ? call.request.failure : env.admission.enter('call');
+    const refusal = call.request instanceof Malformed ? call.request.failure : env.admission.enter(kind);
     if (refusal !== undefined) return refuse(refusal);
     const leave = (visit: Visit | undefined): void => {
       visit?.leave();
-      env.admission.leave('call');
+      env.admission.leave(kind);
     };
     const serve = (request: unknown, visit?: Visit): void => {
       run(() => handler(request, new ServerCallContext(call))).then(
@@ -160,7 +161,8 @@ async function serveStream(
   serve: (context: StreamContext, visit: Visit | undefined) => Promise<void>,
 ): Promise<void> {
   const beganMs = meter === undefined ? 0 : meter.begin();
-  const refusal = env.admission.enter('stream');
+  const kind: Admitted = isControl(path) ? 'control stream' : 'stream';
+  const refusal = env.admission.enter(kind);
   if (refusal !== undefined) {
     endStream(call, refusal);
     meter?.end(beganMs, REASONS[refusal.reason]);
@@ -193,7 +195,7 @@ async function serveStream(
   } finally {
     env.streams.delete(open);
     visit?.leave();
-    env.admission.leave('stream');
+    env.admission.leave(kind);
     meter?.end(beganMs, code);
   }
 }

@@ -8,6 +8,7 @@ import type { Store } from './runtime/store/store.ts';
 import { createLog, type Log } from './runtime/telemetry/log.ts';
 import { Spans } from './runtime/telemetry/spans.ts';
 import { startTelemetry, type TelemetryHandle } from './runtime/telemetry/start.ts';
+import { CertificateFiles } from './runtime/transport/certificate-files.ts';
 import { channelCredentials, serverCredentials } from './runtime/transport/credentials.ts';
 import { ListenError } from './runtime/transport/server.ts';
 import { helpText, readSettings, SettingError } from './settings/read.ts';
@@ -69,12 +70,15 @@ async function serve(
   ports: ServerPorts,
   stopped: Promise<string>,
 ): Promise<number> {
-  const credentials = credentialsOf(settings);
+  const logged = (message: string, fields: Record<string, unknown>): void =>
+    'error' in fields ? log.error(message, fields) : log.info(message, fields);
+  const credentials = credentialsOf(settings, logged);
   const opened = await openStore({
     ...settings,
     etcdQuotaBytes: settings.etcdQuota,
     // A write that hangs is in the way of stepping down and leading again: no longer than a lease.
     etcdRequestTimeoutMs: Math.min(settings.lease, LONGEST_ETCD_REQUEST_MS),
+    etcdCertificatePollMs: settings.certificatePoll,
     clock: systemClock,
     warn: (message) => log.warn(message),
   });
@@ -99,7 +103,7 @@ async function serve(
     },
     {
       store,
-      log: (message, fields) => ('error' in fields ? log.error(message, fields) : log.info(message, fields)),
+      log: logged,
       spans: new Spans(telemetry.enabled, version, (message, fields) => log.debug(message, fields)),
       ...(credentials && { credentials }),
       ...(ports.faults === undefined ? {} : { faults: ports.faults }),
@@ -116,11 +120,12 @@ async function serve(
 }
 
 /** With an authority given, both ends of every connection show a certificate that comes from it. */
-function credentialsOf({ tlsCert, tlsKey, tlsCa }: Settings): NodePorts['credentials'] {
+function credentialsOf({ tlsCert, tlsKey, tlsCa, certificatePoll }: Settings, log: NodePorts['log']): NodePorts['credentials'] {
   if (tlsCert === undefined || tlsKey === undefined) return undefined;
   const files = { certFile: tlsCert, keyFile: tlsKey, ...(tlsCa !== undefined && { caFile: tlsCa }) };
   try {
-    return { server: serverCredentials(files), channels: channelCredentials(files) };
+    const certificates = new CertificateFiles(files, { pollMs: certificatePoll, log });
+    return { server: serverCredentials(certificates), channels: channelCredentials(certificates) };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new SettingError(`the certificates can't be used (settings --tls-cert, --tls-key, --tls-ca): ${reason}`, { cause: error });

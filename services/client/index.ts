@@ -91,4 +91,6 @@ export type {
 export type { Retention, Topic, TopicOptions, TopicSettings } from './queue/topic-codec.ts';
 export type { ListPageOptions, Topics, UpdateOptions } from './queue/topics.ts';
 export type { TransactionOptions } from './run-transaction.ts';
+export { tlsFromFiles } from './tls.ts';
+export type { TlsOptions } from './tls.ts';
 export type { Transaction } from './transaction.ts';

@@ -12,3 +12,5 @@ export { BRANCH_TABLES_SQL } from './participant/resource-manager.ts';
 export type { Attempt, Branch, Mark, PrepareContext, Recovered, ResourceManager, Vote } from './participant/resource-manager.ts';
 export { serveParticipant } from './participant/serve.ts';
 export type { Participant, ServeOptions } from './participant/serve.ts';
+export { serverTlsFromFiles, tlsFromFiles } from './tls.ts';
+export type { TlsOptions } from './tls.ts';

@@ -50,6 +50,7 @@ export const SETTINGS = {
   tlsCert: setting('tls-cert', text(), undefined, 'file with the certificate to serve with (PEM); default: plain text'),
   tlsKey: setting('tls-key', text(), undefined, 'file with the key of the certificate (PEM)'),
   tlsCa: setting('tls-ca', text(), undefined, 'file with the authority that the certificates of callers and of other servers must come from (PEM)'),
+  certificatePoll: setting('certificate-poll', duration(100, 3_600_000), '10s', "how often the certificate files, etcd's too, are looked at; new connections use what they say then"),
   logLevel: setting('log-level', oneOf('debug', 'info', 'warn', 'error'), 'info', 'least severe level that is logged, as JSON lines on standard error'),
 } as const;
 

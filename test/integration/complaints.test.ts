@@ -21,6 +21,7 @@ import { serveParticipant, type Participant } from 'txmesh/participant';
 import { startEtcd } from '../../deploy/local/etcd.ts';
 import { requireGoTools } from '../../deploy/local/go-tool.ts';
 import { ClusterServiceClient } from '../../services/gen/txmesh/cluster/v1/cluster.ts';
+import { CertificateFiles } from '../../services/runtime/transport/certificate-files.ts';
 import { channelCredentials } from '../../services/runtime/transport/credentials.ts';
 import { makeCertificates } from './support/certificates.ts';
 import { unfinished } from './support/in-doubt.ts';
@@ -123,14 +124,14 @@ describe('DTM', () => {
     const { ca, cert, key } = certificates;
     const common = ['--store', 'etcd', '--etcd-endpoints', etcd.endpoints.join(','), '--lease', '2s', '--tls-cert', cert, '--tls-key', key, '--tls-ca', ca];
     const [coordinator] = await Promise.all([serve([...common, '--participants', '']), serve([...common, '--coordinator', 'false'])]);
-    const credentials = channelCredentials({ certFile: cert, keyFile: key, caFile: ca });
+    const credentials = channelCredentials(new CertificateFiles({ certFile: cert, keyFile: key, caFile: ca }));
     const mesh = open({ addresses: [coordinator.address], credentials: grpc.credentials.createSsl(readFileSync(ca), readFileSync(key), readFileSync(cert)) });
     const outcome = await mesh.execute({ operations: transfer('k'), timeoutMs: 15_000 });
     expect(outcome.committed).toBe(true);
     await until('it is finished at both', 10_000, async () => (await unfinished(mesh, coordinator.address, credentials)).length === 0);
     // Asked at the coordinator's process, answered by the participant's.
     expect((await mesh.keyValue('payments').collection('c').get('k'))?.text()).toBe('v');
-    for (const stranger of [undefined, channelCredentials({ caFile: ca })]) {
+    for (const stranger of [undefined, channelCredentials(new CertificateFiles({ caFile: ca }))]) {
       const refused = open({ addresses: [coordinator.address], ...(stranger && { credentials: stranger }) });
       await expect(refused.ready({ timeoutMs: 1_000 })).rejects.toThrow();
     }

@@ -1,35 +1,20 @@
-/** TLS from files in PEM. */
+/** TLS from files in PEM that may change; see certificate-files.ts. */
 
-import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import * as grpc from '@grpc/grpc-js';
+import type { CertificateFiles } from './certificate-files.ts';
 
-export interface TlsFiles {
-  readonly certFile: string;
-  readonly keyFile: string;
-  /** Authorities that the other end's certificate must come from. On a server it asks clients for one. */
-  readonly caFile?: string;
+/** Where there is an authority, callers are asked for a certificate from it. */
+export function serverCredentials(certificates: CertificateFiles): grpc.ServerCredentials {
+  const { caFile } = certificates.files;
+  // The arguments are (identity, authority), whatever grpc-js 1.14 calls them in its types.
+  return grpc.experimental.createCertificateProviderServerCredentials(certificates, caFile === undefined ? null : certificates, caFile !== undefined);
 }
 
-/** @throws Error naming the file that can't be read. */
-export function serverCredentials(files: TlsFiles | undefined): grpc.ServerCredentials {
-  if (files === undefined) return grpc.ServerCredentials.createInsecure();
-  const ca = files.caFile === undefined ? null : read(files.caFile);
-  const pair = { cert_chain: read(files.certFile), private_key: read(files.keyFile) };
-  return grpc.ServerCredentials.createSsl(ca, [pair], ca !== null);
-}
-
-/** @throws Error naming the file that can't be read. */
-export function channelCredentials(files: Partial<TlsFiles> | undefined): grpc.ChannelCredentials {
-  if (files === undefined) return grpc.credentials.createInsecure();
-  const { caFile, keyFile, certFile } = files;
-  return grpc.credentials.createSsl(
-    caFile === undefined ? null : read(caFile),
-    keyFile === undefined ? null : read(keyFile),
-    certFile === undefined ? null : read(certFile),
-    { checkServerIdentity: checkIdentity },
-  );
+export function channelCredentials(certificates: CertificateFiles): grpc.ChannelCredentials {
+  const identity = certificates.files.certFile === undefined ? null : certificates;
+  return grpc.experimental.createCertificateProviderChannelCredentials(certificates, identity, { checkServerIdentity: checkIdentity });
 }
 
 const NAMED_ADDRESS = /^ip([46])-(.+)-x\.invalid$/;
@@ -49,12 +34,4 @@ export function nameOfAddress(address: string): string | undefined {
 function checkIdentity(name: string, certificate: PeerCertificate): Error | undefined {
   const [, version, digits] = NAMED_ADDRESS.exec(name) ?? [];
   return checkServerIdentity(digits === undefined ? name : digits.replaceAll('-', version === '4' ? '.' : ':'), certificate);
-}
-
-function read(file: string): Buffer {
-  try {
-    return readFileSync(file);
-  } catch (error) {
-    throw new Error(`the TLS file ${file} can't be read: ${error instanceof Error ? error.message : String(error)}`);
-  }
 }

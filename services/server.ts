@@ -80,7 +80,7 @@ async function serve(
     etcdRequestTimeoutMs: Math.min(settings.lease, LONGEST_ETCD_REQUEST_MS),
     etcdCertificatePollMs: settings.certificatePoll,
     clock: systemClock,
-    warn: (message) => log.warn(message),
+    log: logged,
   });
   const store = ports.wrapStore?.(opened) ?? opened;
   const node: Node = await startNode(

@@ -2,13 +2,13 @@
  * Builds the etcd3 clients, one an endpoint, without etcd3's own retries. What is reached here by name
  * is private to etcd3 1.1.2: the pool, its host and its authenticator.
  */
-import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
-import { Metadata, credentials, type ChannelCredentials, type ServiceError } from '@grpc/grpc-js';
+import { Metadata, experimental, type ChannelCredentials, type ServiceError } from '@grpc/grpc-js';
 import { noop } from 'cockatiel';
 import { Etcd3 } from 'etcd3';
 import type { Clock } from '../clock.ts';
+import { CertificateFiles } from '../transport/certificate-files.ts';
 import { StoreUnusable } from './errors.ts';
 
 export interface EtcdSettings {
@@ -16,15 +16,15 @@ export interface EtcdSettings {
   readonly endpoints: readonly string[];
   readonly user?: string;
   readonly password?: string;
-  /** Paths of PEM files. */
+  /** Paths of PEM files; new connections use what they say then. */
   readonly caFile?: string;
   readonly certFile?: string;
   readonly keyFile?: string;
   readonly requestTimeoutMs: number;
   readonly certificatePollMs: number;
   readonly clock: Clock;
-  /** Told of trouble that is not the caller's to handle, such as certificate files that don't load. */
-  readonly warn: (message: string) => void;
+  /** Told of what is not the caller's to handle, such as certificate files that don't fit (with `error`). */
+  log(message: string, fields: Record<string, unknown>): void;
 }
 
 export interface Pool {
@@ -62,13 +62,16 @@ const NAME_OF_AN_ADDRESS = 'ip-address.invalid';
 
 /** @throws StoreUnusable when a certificate file can't be used. */
 export function buildEtcdClients(settings: EtcdSettings): Etcd3[] {
-  const certificates = {
-    ca: readPem(settings.caFile, '--etcd-ca'),
-    cert: readPem(settings.certFile, '--etcd-cert'),
-    key: readPem(settings.keyFile, '--etcd-key'),
-  };
+  const certificates = settings.endpoints.some(isSecure) ? openCertificates(settings) : undefined;
+  return settings.endpoints.map((endpoint) => buildClient(endpoint, certificates, settings));
+}
+
+const isSecure = (endpoint: string): boolean => endpoint.startsWith('https:');
+
+function openCertificates({ caFile, certFile, keyFile, clock, certificatePollMs, log }: EtcdSettings): CertificateFiles {
   try {
-    return settings.endpoints.map((endpoint) => buildClient(endpoint, certificates, settings));
+    const options = { clock, pollMs: certificatePollMs, log: (message: string, fields: Record<string, unknown>) => log(`etcd: ${message}`, fields) };
+    return new CertificateFiles({ caFile, certFile, keyFile }, options);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new StoreUnusable(`the etcd certificates can't be used (settings --etcd-ca, --etcd-cert, --etcd-key): ${reason}`, { cause: error });
@@ -79,13 +82,7 @@ export function poolOf(client: Etcd3): Pool {
   return Reflect.get(client, 'pool') as Pool;
 }
 
-interface Certificates {
-  readonly ca: Buffer | undefined;
-  readonly cert: Buffer | undefined;
-  readonly key: Buffer | undefined;
-}
-
-function buildClient(endpoint: string, certificates: Certificates, { user, password, requestTimeoutMs }: EtcdSettings): Etcd3 {
+function buildClient(endpoint: string, certificates: CertificateFiles | undefined, { user, password, requestTimeoutMs }: EtcdSettings): Etcd3 {
   const host = new URL(endpoint).hostname.replace(/^\[|\]$/g, '');
   const address = isIP(host) === 0 ? undefined : host;
   const client = new Etcd3({
@@ -107,16 +104,16 @@ function buildClient(endpoint: string, certificates: Certificates, { user, passw
   const pool = poolOf(client);
   const [only] = pool.hosts;
   if (only === undefined) throw new Error('an etcd3 client without a host');
-  if (endpoint.startsWith('https:')) only.channelCredentials = buildCredentials(certificates, address);
+  if (certificates !== undefined) only.channelCredentials = buildCredentials(certificates, address);
   // etcd3 would open a connection for every token, without our options, and leave it open.
   pool.authenticator.getCredentialsFromHost = (_address, name, secret) => authenticate(only, name, secret, requestTimeoutMs);
   return client;
 }
 
 /** @param address the IP address that the certificate must name, where the endpoint is one. */
-function buildCredentials({ ca, cert, key }: Certificates, address: string | undefined): ChannelCredentials {
-  // Without an authority of our own, the system's are trusted.
-  return credentials.createSsl(ca ?? null, key ?? null, cert ?? null, address === undefined
+function buildCredentials(certificates: CertificateFiles, address: string | undefined): ChannelCredentials {
+  const identity = certificates.files.certFile === undefined ? null : certificates;
+  return experimental.createCertificateProviderChannelCredentials(certificates, identity, address === undefined
     ? {}
     : { checkServerIdentity: (_name: string, certificate: PeerCertificate) => checkServerIdentity(address, certificate) });
 }
@@ -128,13 +125,4 @@ function authenticate(host: Host, name: string, password: string, timeoutMs: num
       else resolve(response.token);
     });
   });
-}
-
-function readPem(path: string | undefined, setting: string): Buffer | undefined {
-  if (path === undefined) return undefined;
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw new StoreUnusable(`${path} can't be read (setting ${setting}): ${error instanceof Error ? error.message : String(error)}`, { cause: error });
-  }
 }

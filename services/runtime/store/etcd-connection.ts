@@ -1,12 +1,10 @@
 /**
  * Calls to etcd through the low-level clients of etcd3, under our own deadlines and our own reading of
  * errors. One etcd3 client an endpoint: all calls go to one endpoint until it fails them, then to the
- * next. Certificates are read again when their files change: calls then go through new clients.
+ * next.
  */
-import { statSync } from 'node:fs';
 import type { ClientDuplexStream, Metadata, ServiceError } from '@grpc/grpc-js';
 import type { Etcd3 } from 'etcd3';
-import type { Timer } from '../clock.ts';
 import { buildEtcdClients, poolOf, type EtcdSettings } from './etcd-clients.ts';
 import { classifyEtcdError, type EtcdFailure } from './etcd-errors.ts';
 
@@ -45,17 +43,13 @@ export class EtcdFailed extends Error {
 export class EtcdConnection {
   readonly #settings: EtcdSettings;
   readonly #moveListeners = new Set<() => void>();
-  #clients: readonly Etcd3[];
-  #certificates: string;
+  readonly #clients: readonly Etcd3[];
   #current = 0;
-  #pollTimer: Timer | undefined;
 
   /** @throws StoreUnusable when a certificate file can't be used. */
   constructor(settings: EtcdSettings) {
     this.#settings = settings;
-    this.#certificates = certificateVersion(settings);
     this.#clients = buildEtcdClients(settings);
-    if (this.#certificates !== '') this.#poll();
   }
 
   /** @throws EtcdFailed when no endpoint would execute it, or it is not known whether one has. */
@@ -109,31 +103,15 @@ export class EtcdConnection {
   }
 
   /**
-   * Called when calls go another way from now on, through new clients or to another endpoint. Streams
-   * should be opened anew: one to an endpoint that fails calls may stay silent for long before it breaks.
+   * Called when calls go to another endpoint from now on. Streams should be opened anew: one to an
+   * endpoint that fails calls may stay silent for long before it breaks.
    */
   onMove(listener: () => void): () => void {
     this.#moveListeners.add(listener);
     return () => this.#moveListeners.delete(listener);
   }
 
-  /**
-   * Reads the certificate files again and moves over to new clients; calls under way end on the old
-   * ones. Does nothing when the files have not changed. @throws StoreUnusable when they don't load,
-   * and then everything stays as it was.
-   */
-  reload(): void {
-    const certificates = certificateVersion(this.#settings);
-    if (certificates === this.#certificates) return;
-    const before = this.#clients;
-    this.#clients = buildEtcdClients(this.#settings);
-    this.#certificates = certificates;
-    this.#tellMove();
-    for (const client of before) client.close();
-  }
-
   close(): void {
-    this.#pollTimer?.cancel();
     for (const client of this.#clients) client.close();
   }
 
@@ -162,22 +140,7 @@ export class EtcdConnection {
   #leave(index: number): void {
     if (this.#current % this.#clients.length !== index) return;
     this.#current = (index + 1) % this.#clients.length;
-    this.#tellMove();
-  }
-
-  #tellMove(): void {
     for (const listener of this.#moveListeners) listener();
-  }
-
-  #poll(): void {
-    this.#pollTimer = this.#settings.clock.setTimer(this.#settings.certificatePollMs, () => {
-      try {
-        this.reload();
-      } catch (error) {
-        this.#settings.warn(`etcd: new certificate files are not used: ${error instanceof Error ? error.message : String(error)}`);
-      }
-      this.#poll();
-    });
   }
 }
 
@@ -204,14 +167,4 @@ function unary<Response extends object>(
 function notSent(error: unknown): EtcdFailure {
   const failure = classifyEtcdError(error);
   return failure.type === 'denied' ? failure : { type: 'not-executed', message: failure.message };
-}
-
-/** Changes when one of the files does; empty when there are none. */
-function certificateVersion(settings: EtcdSettings): string {
-  const version = (path: string): string => {
-    const file = statSync(path, { throwIfNoEntry: false });
-    // Through symbolic links: Kubernetes rotates a mounted secret by changing one.
-    return file === undefined ? 'absent' : `${file.ino}:${file.size}:${file.mtimeMs}`;
-  };
-  return [settings.caFile, settings.certFile, settings.keyFile].filter((path) => path !== undefined).map(version).join(' ');
 }

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -201,15 +201,17 @@ describe.skipIf(tools === undefined)('the etcd store', { timeout: PATIENCE_MS },
 
   it('speaks mutual TLS, and follows certificate files that change', async () => {
     const tls = makeCertificates(folder);
-    const cluster = await startEtcd({ ...tools!, tls: { ...tls, clientCa: tls.ca } });
+    const trusted = join(folder, 'trusted.pem');
+    copyFileSync(tls.ca, trusted);
+    const cluster = await startEtcd({ ...tools!, tls: { ...tls, clientCa: trusted } });
     try {
       const used = { ca: join(folder, 'used-ca.pem'), cert: join(folder, 'used-cert.pem'), key: join(folder, 'used-key.pem') };
       copyFileSync(tls.ca, used.ca);
       copyFileSync(tls.clientCert!, used.cert);
       copyFileSync(tls.clientKey!, used.key);
       const files = { etcdCa: used.ca, etcdCert: used.cert, etcdKey: used.key };
-      const warnings: string[] = [];
-      const store = await open(cluster, { ...files, etcdCertificatePollMs: 20, warn: (message) => warnings.push(message) });
+      const said: string[] = [];
+      const store = await open(cluster, { ...files, etcdCertificatePollMs: 20, log: (message, fields) => said.push(`${message} ${JSON.stringify(fields)}`) });
       const lease = await store.grantLease(60_000);
       await store.write({ puts: [{ key: 'live/a', value, lease }] });
       const snapshots: string[][] = [];
@@ -218,10 +220,19 @@ describe.skipIf(tools === undefined)('the etcd store', { timeout: PATIENCE_MS },
 
       // Half way through a rotation the files do not fit: the old ones stay in use.
       writeFileSync(used.cert, 'half a file');
-      await expect.poll(() => warnings.length, WAIT).toBeGreaterThan(0);
+      await expect.poll(() => said.length, WAIT).toBe(1);
+      expect(said[0]).toContain(`not used, those before stay in use {"error":"the TLS file ${used.cert} holds no certificate`);
       await store.write({ puts: [{ key: 'a', value }] });
-      copyFileSync(join(folder, 'client2.pem'), used.cert);
       copyFileSync(join(folder, 'client2.key'), used.key);
+      copyFileSync(join(folder, 'client2.pem'), used.cert);
+      await expect.poll(() => said.at(-1), WAIT).toContain('new certificates are used from now on {"subject":"CN=client2"');
+      // What stands goes on; what connects anew shows the new certificate, to a member that takes no other any more.
+      expect(snapshots).toHaveLength(1);
+      await lease.renew();
+      // The member's own certificate is there because it calls itself.
+      writeFileSync(trusted, ['other-ca.pem', 'server.pem'].map((name) => readFileSync(join(folder, name), 'utf8')).join(''));
+      await cluster.members[0]!.kill();
+      cluster.members[0]!.start();
       await expect.poll(() => snapshots.length, WAIT).toBe(2);
       expect(snapshots[1]).toEqual(['live/a']);
       await lease.renew();
@@ -258,16 +269,18 @@ describe.skipIf(tools === undefined)('the etcd store', { timeout: PATIENCE_MS },
   });
 });
 
-/** An authority, a server's certificate for 127.0.0.1, and two of clients. */
+/** An authority, a server's certificate for 127.0.0.1, and two of clients; the second is from another authority. */
 function makeCertificates(folder: string): EtcdTls {
   const openssl = (...flags: string[]): void => void execFileSync('openssl', flags, { cwd: folder, stdio: 'pipe' });
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  openssl('req', '-x509', ...key, '-keyout', 'ca.key', '-out', 'ca.pem', '-days', '2', '-subj', '/CN=test authority');
+  for (const name of ['ca', 'other-ca'])
+    openssl('req', '-x509', ...key, '-keyout', `${name}.key`, '-out', `${name}.pem`, '-days', '2', '-subj', `/CN=test authority ${name}`);
   writeFileSync(join(folder, 'server.ext'), 'subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth,clientAuth\n');
   writeFileSync(join(folder, 'client.ext'), 'extendedKeyUsage=clientAuth\n');
   for (const name of ['server', 'client1', 'client2']) {
     openssl('req', ...key, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${name}`);
-    openssl('x509', '-req', '-in', `${name}.csr`, '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '2', '-out', `${name}.pem`,
+    const authority = name === 'client2' ? 'other-ca' : 'ca';
+    openssl('x509', '-req', '-in', `${name}.csr`, '-CA', `${authority}.pem`, '-CAkey', `${authority}.key`, '-CAcreateserial', '-days', '2', '-out', `${name}.pem`,
       '-extfile', name === 'server' ? 'server.ext' : 'client.ext');
   }
   const path = (file: string): string => join(folder, file);

@@ -161,11 +161,6 @@ export class EtcdStore implements Store {
     }
   }
 
-  /** {@link EtcdConnection.reload} */
-  reload(): void {
-    this.#connection.reload();
-  }
-
   async close(): Promise<void> {
     this.#closed = true;
     for (const watch of this.#watches) watch.close();

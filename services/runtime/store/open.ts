@@ -31,8 +31,8 @@ export interface StoreSettings {
   readonly etcdOpenTimeoutMs?: number;
   /** How often the certificate files are looked at, in milliseconds. Default 10000. */
   readonly etcdCertificatePollMs?: number;
-  /** Told of trouble that no call can report. Default: the process's warnings. */
-  readonly warn?: (message: string) => void;
+  /** Told of what no call can report; of trouble with `error`. Default: trouble is a warning of the process. */
+  readonly log?: (message: string, fields: Record<string, unknown>) => void;
 }
 
 const DEFAULT_PREFIX = 'txmesh/';
@@ -75,7 +75,7 @@ async function openEtcdStore(settings: StoreSettings): Promise<Store> {
     requestTimeoutMs: settings.etcdRequestTimeoutMs ?? DEFAULT_REQUEST_TIMEOUT_MS,
     certificatePollMs: settings.etcdCertificatePollMs ?? DEFAULT_CERTIFICATE_POLL_MS,
     clock: settings.clock,
-    warn: settings.warn ?? ((message) => process.emitWarning(message)),
+    log: settings.log ?? ((message, { error }) => error !== undefined && process.emitWarning(`${message}: ${String(error)}`)),
   });
   try {
     await awaitAnswer(store, settings, endpoints);

@@ -99,7 +99,12 @@ async function serve(
       leaseTtlMs: settings.lease,
       retentionMs: settings.retention,
       historyLimit: settings.history,
-      server: { maxMessageBytes: settings.maxMessage, maxCalls: settings.maxRequests },
+      server: {
+        maxMessageBytes: settings.maxMessage,
+        maxCalls: settings.maxRequests,
+        maxConnectionAgeMs: settings.maxConnectionAge,
+        connectionGraceMs: settings.connectionGrace,
+      },
     },
     {
       store,

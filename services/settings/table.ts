@@ -46,6 +46,8 @@ export const SETTINGS = {
   history: setting('history', wholeNumber(0, 100), '0', 'earlier versions that are kept of each key'),
   maxMessage: setting('max-message', bytes(), '4MiB', 'largest message that is taken'),
   maxRequests: setting('max-requests', wholeNumber(1, 1_000_000), '10000', 'most requests at a time; more are refused with a retry delay'),
+  maxConnectionAge: setting('max-connection-age', duration(1000, 7 * 86_400_000), '30m', 'a connection that is older, give or take a tenth, is ended in good order, so that callers connect anew and follow scaling'),
+  connectionGrace: setting('connection-grace', duration(0, 3_600_000), '1m', 'how long calls and streams on such a connection may go on'),
   drain: setting('drain', duration(0, 300_000), '10s', 'bound of a graceful stop'),
   tlsCert: setting('tls-cert', text(), undefined, 'file with the certificate to serve with (PEM); default: plain text'),
   tlsKey: setting('tls-key', text(), undefined, 'file with the key of the certificate (PEM)'),

@@ -4,17 +4,17 @@ import { spawnSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setImmediate as turn } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import * as grpc from '@grpc/grpc-js';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { connect, json, put, tlsFromFiles, TxmeshError, type Mesh } from 'txmesh/client';
+import { connect, tlsFromFiles } from 'txmesh/client';
 import type { Issued } from '../../deploy/certificates/issue.ts';
-import { KeyValueServiceService as KeyValue } from '../../services/gen/txmesh/keyvalue/v1/keyvalue.ts';
 import { startMesh } from '../../services/runtime/router/testing/nodes.ts';
 import { CertificateFiles } from '../../services/runtime/transport/certificate-files.ts';
 import { channelCredentials, serverCredentials } from '../../services/runtime/transport/credentials.ts';
 import { issueLocal, SecretVolume } from '../../services/runtime/transport/testing/secret-volume.ts';
+import { Load, prepareLoad } from './support/load.ts';
+import { plainGet } from './support/plain-get.ts';
 import { folder, serve } from './support/processes.ts';
 import { until } from './support/until.ts';
 
@@ -46,20 +46,18 @@ describe('certificates that are renewed', () => {
     const addresses = cluster.nodes.map(({ address }) => address.replace('127.0.0.1', 'localhost'));
     const mesh = connect({ addresses, credentials: tlsFromFiles({ ...mine.files, pollMs: POLL_MS, log }) });
     onTestFinished(() => mesh.close());
-    await mesh.queue().topics.create('orders');
-    await mesh.counter('sold').create();
-
+    await prepareLoad(mesh);
     const load = new Load();
     const lasting = new grpc.Client(addresses[0]!, tlsFromFiles({ ...mine.files, pollMs: POLL_MS, log }), RETRIES_NOTHING);
     onTestFinished(() => lasting.close());
     let reconnected = false;
-    await get(lasting);
+    await plainGet(lasting);
     lasting.getChannel().watchConnectivityState(grpc.connectivityState.READY, Infinity, () => void (reconnected = true));
-    load.add('one connection', () => get(lasting));
+    load.add('one connection', () => plainGet(lasting));
     load.add('a connection for each call', async () => {
       for (const address of addresses) {
         const client = new grpc.Client(address, tlsFromFiles(mine.files), RETRIES_NOTHING);
-        await get(client).finally(() => client.close());
+        await plainGet(client).finally(() => client.close());
       }
     });
     load.addSdk(mesh);
@@ -84,7 +82,7 @@ describe('certificates that are renewed', () => {
     for (const node of cluster.nodes) expect((await shownBy(node.port, issued('new', 'caller'))).verify(newAuthority.publicKey)).toBe(true);
     // Whom the old authority vouches for is a stranger now.
     const stranger = new grpc.Client(addresses[0]!, channelCredentials(new CertificateFiles(new SecretVolume(join(place, 'stranger'), { ...issued('old', 'x'), ca: next.ca }).files)), RETRIES_NOTHING);
-    await expect(get(stranger).finally(() => stranger.close())).rejects.toMatchObject({ code: grpc.status.UNAVAILABLE });
+    await expect(plainGet(stranger).finally(() => stranger.close())).rejects.toMatchObject({ code: grpc.status.UNAVAILABLE });
     console.log(`calls: ${[...load.done].map(([what, count]) => `${what} ${count}`).join(', ')}`);
   });
 
@@ -107,66 +105,6 @@ describe('certificates that are renewed', () => {
     expect(lines().filter((line) => line.includes('new certificates are used'))).toHaveLength(1);
   });
 });
-
-/** Callers that call again and again, one call at a time each. */
-class Load {
-  readonly failures: string[] = [];
-  readonly done = new Map<string, number>();
-  private stopped = false;
-  private readonly callers: Promise<void>[] = [];
-
-  add(what: string, call: () => Promise<unknown>): void {
-    this.done.set(what, 0);
-    this.callers.push(this.repeat(what, call));
-  }
-
-  addSdk(mesh: Mesh): void {
-    let count = 0;
-    this.add('transactions', async () => {
-      const key = `${count++}`;
-      const outcome = await mesh.execute({ operations: [put('inventory', 'c', key, json(1)), put('payments', 'c', key, json(1))] });
-      if (!outcome.committed) throw outcome.cause;
-    });
-    this.add('reads', () => mesh.keyValue('inventory').collection('c').get(`${count}`));
-    this.add('publishes', () => mesh.queue().publish('orders', json({ count })));
-    this.add('adds', () => mesh.counter('sold').add(1));
-  }
-
-  /** Resolves when each caller has been answered so often from now on. */
-  async more(calls: number): Promise<void> {
-    const before = new Map(this.done);
-    await until('every caller goes on', BOUND_MS, () => this.failures.length > 0 || [...this.done].every(([what, count]) => count >= before.get(what)! + calls), () => [...this.done].join(' '));
-  }
-
-  async stop(): Promise<void> {
-    this.stopped = true;
-    await Promise.all(this.callers);
-  }
-
-  private async repeat(what: string, call: () => Promise<unknown>): Promise<void> {
-    while (!this.stopped) {
-      try {
-        await call();
-        this.done.set(what, this.done.get(what)! + 1);
-      } catch (error) {
-        this.failures.push(`${what}: ${error instanceof TxmeshError ? `${error.reason} ${error.message}` : String(error)}`);
-      }
-      await turn();
-    }
-  }
-}
-
-function get(client: grpc.Client): Promise<void> {
-  const { path, requestSerialize, responseDeserialize } = KeyValue.get;
-  const request = { participant: 'inventory', collection: 'c', key: 'k', consistency: 0 as const, transaction: undefined };
-  return new Promise((resolve, reject) => {
-    client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, { deadline: Date.now() + BOUND_MS }, (error) => {
-      // That the key is absent is an answer.
-      if (error === null || error.code === grpc.status.NOT_FOUND) resolve();
-      else reject(error);
-    });
-  });
-}
 
 /** The certificate that the server shows to a new connection. */
 function shownBy(port: number, { ca, cert, key }: Issued): Promise<X509Certificate> {

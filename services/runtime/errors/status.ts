@@ -125,6 +125,13 @@ export function serviceErrorToFailure(error: {
   return foreignFailure(error.code, error.details);
 }
 
+/** Whether the server has refused it unseen, because it closes the connection (RFC 9113, section 8.7). */
+export function isRefusedStream(error: unknown): boolean {
+  return REFUSED_STREAM.test((error as Partial<grpc.ServiceError> | undefined)?.details ?? '');
+}
+
+const REFUSED_STREAM = /^(Stream refused by server|Write error: Stream closed with error code NGHTTP2_REFUSED_STREAM)/;
+
 /**
  * Failures of grpc-js that happen before a request is sent, by the beginnings of their details; also what
  * a server refuses unseen while it closes the connection (RFC 9113, section 8.7).

@@ -75,7 +75,7 @@ async function openEtcdStore(settings: StoreSettings): Promise<Store> {
     requestTimeoutMs: settings.etcdRequestTimeoutMs ?? DEFAULT_REQUEST_TIMEOUT_MS,
     certificatePollMs: settings.etcdCertificatePollMs ?? DEFAULT_CERTIFICATE_POLL_MS,
     clock: settings.clock,
-    log: settings.log ?? ((message, { error }) => error !== undefined && process.emitWarning(`${message}: ${String(error)}`)),
+    log: settings.log ?? ((message, { error }) => error !== undefined && process.emitWarning(`${message}: ${JSON.stringify(error)}`)),
   });
   try {
     await awaitAnswer(store, settings, endpoints);

@@ -5,7 +5,7 @@
 
 import * as grpc from '@grpc/grpc-js';
 import { FailureError } from '../errors/failure-error.ts';
-import { serviceErrorToFailure } from '../errors/status.ts';
+import { isRefusedStream, serviceErrorToFailure } from '../errors/status.ts';
 import type { Clock, Timer } from '../clock.ts';
 import { nameOfAddress } from './credentials.ts';
 import { strict } from './decode.ts';
@@ -80,36 +80,19 @@ export class Channels {
   }
 
   /** @throws FailureError; one with `retryAfterMs` says that the call was surely not executed. */
-  unary<Request, Response>(
+  async unary<Request, Response>(
     address: string,
     method: Method<Request, Response>,
     request: Request,
     options: CallOptions = {},
   ): Promise<Response> {
-    return new Promise((resolve, reject) => {
-      const { signal } = options;
-      if (signal?.aborted) {
-        reject(new FailureError({ reason: 'CANCELLED', message: 'cancelled before it was sent' }));
-        return;
-      }
-      const entry = this.open(address);
-      const abort = (): void => call.cancel();
-      const call = entry.client.makeUnaryRequest(
-        method.path,
-        method.requestSerialize,
-        strict(method.responseDeserialize),
-        request,
-        metadataOf(options),
-        { deadline: this.deadline(options) },
-        (error, response) => {
-          entry.calls--;
-          signal?.removeEventListener('abort', abort);
-          if (error !== null) reject(failed(error, signal));
-          else resolve(response!);
-        },
-      );
-      signal?.addEventListener('abort', abort, { once: true });
-    });
+    try {
+      return await this.send(address, method, request, options);
+    } catch (error) {
+      // It met a connection that the other end was just closing in good order; the next one is new.
+      if (!(error instanceof FailureError) || !isRefusedStream(error.cause)) throw error;
+      return this.send(address, method, request, options);
+    }
   }
 
   /** The raw stream, without a deadline: whoever opens it watches over it. Errors are grpc.ServiceErrors. */
@@ -170,6 +153,38 @@ export class Channels {
     this.sweepTimer?.cancel();
     for (const { client } of this.entries.values()) client.close();
     this.entries.clear();
+  }
+
+  private send<Request, Response>(
+    address: string,
+    method: Method<Request, Response>,
+    request: Request,
+    options: CallOptions,
+  ): Promise<Response> {
+    return new Promise((resolve, reject) => {
+      const { signal } = options;
+      if (signal?.aborted) {
+        reject(new FailureError({ reason: 'CANCELLED', message: 'cancelled before it was sent' }));
+        return;
+      }
+      const entry = this.open(address);
+      const abort = (): void => call.cancel();
+      const call = entry.client.makeUnaryRequest(
+        method.path,
+        method.requestSerialize,
+        strict(method.responseDeserialize),
+        request,
+        metadataOf(options),
+        { deadline: this.deadline(options) },
+        (error, response) => {
+          entry.calls--;
+          signal?.removeEventListener('abort', abort);
+          if (error !== null) reject(failed(error, signal));
+          else resolve(response!);
+        },
+      );
+      signal?.addEventListener('abort', abort, { once: true });
+    });
   }
 
   private deadline(options: CallOptions): number {

@@ -18,12 +18,21 @@ export interface ServerSettings extends AdmissionLimits {
   readonly maxMessageBytes: number;
   readonly keepaliveMs: number;
   readonly keepaliveTimeoutMs: number;
+  /**
+   * A connection of this age, give or take a tenth, is asked to end: callers connect anew, to whatever
+   * stands behind the name by then. Infinity: never.
+   */
+  readonly maxConnectionAgeMs: number;
+  /** How long what is under way on it may take; then it is cut off, streams too. Infinity: as it likes. */
+  readonly connectionGraceMs: number;
 }
 
 const DEFAULT_SERVER_SETTINGS = {
   maxMessageBytes: 4 * 1024 * 1024,
   keepaliveMs: 30_000,
   keepaliveTimeoutMs: 10_000,
+  maxConnectionAgeMs: Infinity,
+  connectionGraceMs: Infinity,
 };
 
 /** From the last answer to the end of the streams. */
@@ -66,6 +75,8 @@ export class MeshServer {
       'grpc.max_send_message_length': -1,
       'grpc.keepalive_time_ms': settings.keepaliveMs,
       'grpc.keepalive_timeout_ms': settings.keepaliveTimeoutMs,
+      ...(Number.isFinite(settings.maxConnectionAgeMs) && { 'grpc.max_connection_age_ms': settings.maxConnectionAgeMs }),
+      ...(Number.isFinite(settings.connectionGraceMs) && { 'grpc.max_connection_age_grace_ms': settings.connectionGraceMs }),
       'grpc-node.flow_control_window': FLOW_CONTROL_BYTES,
       'grpc-node.max_session_memory': Number.MAX_SAFE_INTEGER,
     });

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FakeMesh } from '../../../test/support/fake-mesh.ts';
+import type { Failure } from '../../kernel/failure.ts';
 import { FailedPrecondition, InvalidRequest, OutcomeUnknown } from '../errors.ts';
 import { Mesh } from '../mesh.ts';
 import { TestEnvironment, until } from '../testing/test-environment.ts';
@@ -184,6 +185,37 @@ describe('an acknowledgement', () => {
     });
     await publish('one');
     await taking;
+  });
+
+  test.each(['on the stream of its message', 'by a unary call'])('%s that does not reach the leader is sent again until somebody leads', async (way) => {
+    const unreached: Failure = { reason: 'NO_LEADER', message: 'not reached', retryAfterMs: 100 };
+    let left = 3;
+    fake.queue.onAck = () => (left-- > 0 ? unreached : 'own');
+    await publish('one', 'two');
+    if (way === 'by a unary call') await Promise.all((await queue.pull('billing', { maxMessages: 2 })).map((message) => message.ack()));
+    else await take(2, (message) => message.ack());
+    expect(fake.queue.count('billing', 'acknowledged')).toBe(2);
+    expect(left).toBeLessThanOrEqual(-2);
+  });
+
+  test('that never reaches a leader fails at its deadline, and says why', async () => {
+    fake.queue.onAck = () => {
+      environment.advance(1_000);
+      return { reason: 'NO_LEADER', message: 'not reached', retryAfterMs: 100 };
+    };
+    await publish('one');
+    const [message] = await queue.pull('billing');
+    await expect(message!.ack()).rejects.toMatchObject({ name: 'DeadlineExceeded', message: expect.stringContaining('not reached') });
+  });
+
+  test('without an answer that is too late when it is sent again is unknown', async () => {
+    fake.queue.onAck = () => {
+      fake.queue.onAck = () => expired;
+      return { reason: 'OUTCOME_UNKNOWN', message: 'the connection to the leader was lost' };
+    };
+    await publish('one');
+    const [message] = await queue.pull('billing');
+    await expect(message!.ack()).rejects.toBeInstanceOf(OutcomeUnknown);
   });
 
   test('goes with the others of its turn in one message', async () => {

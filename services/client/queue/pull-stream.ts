@@ -170,7 +170,15 @@ export class PullStream {
       const failed = sent.requests.filter(({ ackId }) => ackId === failure.ackId);
       if (failed.length === 0) continue;
       sent.requests = sent.requests.filter(({ ackId }) => ackId !== failure.ackId);
-      for (const { open, done } of failed) done(ackError(failure, open));
+      for (const request of failed) {
+        const { error, again } = ackError(failure, request.open);
+        if (!again) request.done(error);
+        else {
+          request.open ||= meaningOf(error) === 'unknown';
+          // Unary calls try again with growing delays, and have a deadline.
+          this.afterwards.send(request);
+        }
+      }
       return;
     }
   }

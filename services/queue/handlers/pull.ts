@@ -155,7 +155,7 @@ async function settleAll(
   const service = queueOf(services, participant);
   const failed: SettleFailed[] = [];
   const groups = groupAckIds(service, ackIds, deadlineOf, failed);
-  const settling = { service, subscription, forwarded: context.forwarded };
+  const settling = { service, subscription, forwarded: context.forwarded, deadlineMs: context.deadlineMs };
   const one = (group: SettleGroup): Promise<readonly SettleFailed[]> => new Promise((resolve) => settle(services, settling, group, resolve));
   failed.push(...(await Promise.all(Array.from(groups.values(), one))).flat());
   // What is wrong with all of it is wrong with the call.

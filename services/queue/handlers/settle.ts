@@ -30,6 +30,8 @@ export interface Settling {
   readonly service: Service;
   readonly subscription: string;
   readonly forwarded: boolean;
+  /** Wall time until which somebody waits for it. */
+  readonly deadlineMs: number;
 }
 
 export function notAnAckId(ackId: string): SettleFailed {
@@ -89,16 +91,16 @@ function submit(term: QueueTerm, { subscription }: Settling, group: SettleGroup,
 }
 
 async function settleElsewhere(services: QueueServices, settling: Settling, group: SettleGroup): Promise<readonly SettleFailed[]> {
-  const { service, subscription } = settling;
+  const { service, subscription, deadlineMs: untilMs } = settling;
   const { router } = services;
   const { ackIds, deadlinesMs, partition } = group;
-  const place = await router.places.find(service.name, partition, { forwarded: false });
+  const place = await router.places.find(service.name, partition, { forwarded: false, deadlineMs: untilMs });
   if (place.type === 'local') return new Promise((resolve) => submit(place.term, settling, group, resolve));
   if (place.type === 'nobody') return allFailed(group, noLeader(service.name, partition));
   const named = { participant: service.name, subscription };
   const { address } = place.leader;
   const calls: Promise<{ failures: { ackId: string; status: Parameters<typeof statusToFailure>[0] | undefined }[] }>[] = [];
-  const options = { forwarded: true };
+  const options = { deadlineMs: untilMs, forwarded: true };
   if (deadlinesMs === undefined) calls.push(router.channels.unary(address, methods.acknowledge, { ...named, ackIds }, options));
   else {
     const byDeadline = Map.groupBy(ackIds, (_, i) => deadlinesMs[i]!);

@@ -28,6 +28,8 @@ const PULL_MESSAGES = 2000;
 const PULL_BYTES = 1024 * 1024;
 /** How long one demand waits; then it is made anew, perhaps elsewhere. */
 const WAIT_MS = 10_000;
+/** Bound of an acknowledgement at another replica; the consumer asks again. */
+const SETTLE_MS = 10_000;
 /** After a failure that may pass. */
 const RETRY_MS = 200;
 /** A stream without room looks so soon, and at so many deliveries, whether others have acknowledged them. */
@@ -160,8 +162,9 @@ export class PullSession {
     const frame: Confirming = { sequence, open: groups.length };
     this.confirming.push(frame);
     this.addFailures(failed);
-    const settling = { service, subscription: this.subscription, forwarded: this.context.forwarded };
     const nowMs = this.services.clock.nowMs();
+    const deadlineMs = Math.min(this.context.deadlineMs, nowMs + SETTLE_MS);
+    const settling = { service, subscription: this.subscription, forwarded: this.context.forwarded, deadlineMs };
     for (const group of groups) {
       const lane = this.lanes[group.partition]!;
       group.tags.forEach(({ position }, i) => {

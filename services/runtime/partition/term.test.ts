@@ -203,6 +203,23 @@ describe('a partition term', () => {
     expect(gate.waiting[1]!.batch.puts?.map((put) => put.key)).toEqual(['data/tally/0000/hot/b', 'data/tally/0000/hot/c']);
   });
 
+  it('does not begin what nobody waits for any more, and goes on with what had begun', async () => {
+    const { gate, term, state } = await setUp();
+    gate.open = false;
+    const [begun, late, next] = [requester(), requester(), requester()];
+    term.submit({ type: 'add', key: 'hot/begun', origin: begun }, 'work');
+    await settle();
+    term.submit({ type: 'add', key: 'hot/late', origin: late }, 'work');
+    term.submit({ type: 'add', key: 'hot/next', origin: next }, 'work');
+    for (const gone of [begun, late]) term.forget(gone);
+    gate.waiting[0]!.pass();
+    await settle();
+    gate.waiting[1]!.pass();
+    await settle();
+    expect([...state.kernel.totals.keys()]).toEqual(['hot/begun', 'hot/next']);
+    expect([begun.replies, late.replies, next.replies]).toEqual([[], [], [1]]);
+  });
+
   it('names a key once in a batch, with the last record', async () => {
     const { gate, term } = await setUp();
     gate.open = false;

@@ -117,9 +117,9 @@ export class Term<Command extends object, Stored, Reply, Message> {
     return this.refuse(command, NO_LEADER);
   }
 
-  /** Whoever waits for a reply is gone and is not to hear anything any more. */
+  /** Whoever waits for a reply is gone and is not to hear anything any more. What has not begun for it never does. */
   forget(requester: Requester<Reply>): void {
-    this.waiting.delete(requester);
+    if (!this.waiting.delete(requester)) requester.abandoned = true;
     if (this.state === 'handing-over' && !this.busy) this.idle?.();
   }
 
@@ -234,11 +234,12 @@ export class Term<Command extends object, Stored, Reply, Message> {
       let taken = 0;
       for (; taken < commands.length && stepped < BATCH_COMMANDS; taken++) {
         const command = commands[taken]!;
+        const origin = (command as Origined).origin as Requester<Reply> | undefined;
+        if (origin?.abandoned === true) continue;
         if (kernel.missing(command).length > 0) break;
         const cost = kernel.cost(command);
         if (stepped > 0 && !batch.fits(cost, kernel.sealCost)) break;
         batch.charge(cost);
-        const origin = (command as Origined).origin as Requester<Reply> | undefined;
         if (origin !== undefined) this.waiting.add(origin);
         const observed = observer?.stepped(command);
         if (observed !== undefined) batch.observed.push(observed);

@@ -11,6 +11,8 @@ export interface Requester<Reply> {
   onFailure(failure: Failure): void;
   /** On whose behalf; for traces. */
   readonly caller?: { readonly traceparent: string | undefined };
+  /** Set by the term: it is gone, and its command had not begun. */
+  abandoned?: boolean;
 }
 
 /** Between a kernel's records and the bytes in the store. */

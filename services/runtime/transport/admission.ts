@@ -5,49 +5,72 @@ export interface AdmissionLimits {
   readonly maxCalls: number;
   /** The most streams that may be open. */
   readonly maxStreams: number;
+  /** The same of control; see {@link isControl}. */
+  readonly maxControlCalls: number;
+  readonly maxControlStreams: number;
 }
 
-export const DEFAULT_ADMISSION_LIMITS: AdmissionLimits = { maxCalls: 20_000, maxStreams: 2_000 };
+export const DEFAULT_ADMISSION_LIMITS: AdmissionLimits = { maxCalls: 20_000, maxStreams: 2_000, maxControlCalls: 10_000, maxControlStreams: 1_000 };
+
+/** What is counted by itself. */
+export type Admitted = 'call' | 'stream' | 'control call' | 'control stream';
+
+/**
+ * What ends work that is under way, or keeps a part of the mesh alive: phase 2, inquiries, links,
+ * registrations. It has limits of its own, so that new work, however much there is, never keeps it out.
+ */
+const CONTROL: ReadonlySet<string> = new Set([
+  '/txmesh.participant.v1.ParticipantService/Commit',
+  '/txmesh.participant.v1.ParticipantService/Abort',
+  '/txmesh.participant.v1.ParticipantService/Exchange',
+  '/txmesh.coordinator.v1.CoordinatorService/Inquire',
+  '/txmesh.cluster.v1.ClusterService/RegisterParticipant',
+]);
+
+/** @param path of a method, "/package.Service/Method" */
+export const isControl = (path: string): boolean => CONTROL.has(path);
 
 /** The one place where calls are counted and refused before any of their work is done (invariant P8). */
 export class Admission {
-  private readonly limits: AdmissionLimits;
+  private readonly limits: Readonly<Record<Admitted, number>>;
   private readonly entropy: () => number;
-  private calls = 0;
-  private streams = 0;
+  private readonly counts: Record<Admitted, number> = { call: 0, stream: 0, 'control call': 0, 'control stream': 0 };
   private idle: (() => void) | undefined;
   /** Set once nothing new is taken. */
   draining = false;
 
   constructor(limits: Partial<AdmissionLimits>, entropy: () => number) {
-    this.limits = { ...DEFAULT_ADMISSION_LIMITS, ...limits };
+    const { maxCalls, maxStreams, maxControlCalls, maxControlStreams } = { ...DEFAULT_ADMISSION_LIMITS, ...limits };
+    this.limits = { call: maxCalls, stream: maxStreams, 'control call': maxControlCalls, 'control stream': maxControlStreams };
     this.entropy = entropy;
   }
 
   /** Takes a call in, to be let out with {@link leave}; or says why not. */
-  enter(kind: 'call' | 'stream'): Failure | undefined {
+  enter(kind: Admitted): Failure | undefined {
     if (this.draining) return { ...DRAINING, retryAfterMs: this.retryAfterMs() };
-    const [count, limit] = kind === 'call' ? [this.calls, this.limits.maxCalls] : [this.streams, this.limits.maxStreams];
-    if (count >= limit)
+    const limit = this.limits[kind];
+    if (this.counts[kind] >= limit)
       return {
         reason: 'OVERLOADED',
         message: `${limit} ${kind}s are under way at this replica, its limit; try again later`,
         retryAfterMs: this.retryAfterMs(),
       };
-    if (kind === 'call') this.calls++;
-    else this.streams++;
+    this.counts[kind]++;
     return undefined;
   }
 
-  leave(kind: 'call' | 'stream'): void {
-    if (kind === 'call') this.calls--;
-    else this.streams--;
-    if (this.calls === 0) this.idle?.();
+  leave(kind: Admitted): void {
+    this.counts[kind]--;
+    if (this.isIdle) this.idle?.();
   }
 
   /** Resolves when no unary call is under way. */
   callsDone(): Promise<void> {
-    return this.calls === 0 ? Promise.resolve() : new Promise((resolve) => (this.idle = resolve));
+    return this.isIdle ? Promise.resolve() : new Promise((resolve) => (this.idle = resolve));
+  }
+
+  private get isIdle(): boolean {
+    return this.counts.call === 0 && this.counts['control call'] === 0;
   }
 
   /** Spread out, so that those who were refused together don't come back together. */

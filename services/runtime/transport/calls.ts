@@ -4,7 +4,7 @@ import type * as grpc from '@grpc/grpc-js';
 import type { Failure } from '../../kernel/failure.ts';
 import { FailureError } from '../errors/failure-error.ts';
 import { failureToServiceError } from '../errors/status.ts';
-import type { Admission } from './admission.ts';
+import { isControl, type Admission, type Admitted } from './admission.ts';
 import { ServerCallContext, type ServerCall } from './context.ts';
 import { Malformed } from './decode.ts';
 import type { Duplex, DuplexHandler, StreamHandler, UnaryHandler } from './service.ts';
@@ -26,18 +26,19 @@ type ServerStream = grpc.ServerWritableStream<unknown, unknown>;
 type BidiStream = grpc.ServerDuplexStream<unknown, unknown>;
 
 export function unaryCall(path: string, handler: UnaryHandler<unknown, unknown>, env: CallEnvironment): Unary {
+  const kind: Admitted = isControl(path) ? 'control call' : 'call';
   return (call, callback) => {
     if (call.request instanceof Malformed) return callback(failureToServiceError(call.request.failure));
-    const refusal = env.admission.enter('call');
+    const refusal = env.admission.enter(kind);
     if (refusal !== undefined) return callback(failureToServiceError(refusal));
     run(() => handler(call.request, new ServerCallContext(call))).then(
       (response) => {
         callback(null, response);
-        env.admission.leave('call');
+        env.admission.leave(kind);
       },
       (error: unknown) => {
         callback(failureToServiceError(failureOf(error, path, env)));
-        env.admission.leave('call');
+        env.admission.leave(kind);
       },
     );
   };
@@ -82,7 +83,8 @@ async function serveStream(
   env: CallEnvironment,
   serve: (context: ServerCallContext) => Promise<void>,
 ): Promise<void> {
-  const refusal = env.admission.enter('stream');
+  const kind: Admitted = isControl(path) ? 'control stream' : 'stream';
+  const refusal = env.admission.enter(kind);
   if (refusal !== undefined) return endStream(call, refusal);
   const context = new ServerCallContext(call as unknown as ServerCall);
   const open: OpenStream = {
@@ -102,7 +104,7 @@ async function serveStream(
     if (!call.writableEnded) endStream(call, failureOf(error, path, env));
   } finally {
     env.streams.delete(open);
-    env.admission.leave('stream');
+    env.admission.leave(kind);
   }
 }
 

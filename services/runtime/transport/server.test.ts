@@ -14,10 +14,11 @@ import {
   CoordinatorServiceService as Coordinator,
   type ExecuteStreamResponse,
 } from '../../gen/txmesh/coordinator/v1/coordinator.ts';
+import { CommitRequest, ParticipantServiceService as Participant } from '../../gen/txmesh/participant/v1/participant.ts';
 import type { Failure } from '../../kernel/failure.ts';
 import { FailureError } from '../errors/failure-error.ts';
 import { serviceErrorToFailure } from '../errors/status.ts';
-import type { Handlers, StreamHandler, UnaryHandler, DuplexHandler } from './service.ts';
+import type { Duplex, Handlers, StreamHandler, UnaryHandler, DuplexHandler } from './service.ts';
 import { gate, openChannels, openServer, until } from './testing/mesh.ts';
 
 const EMPTY = new Uint8Array();
@@ -138,6 +139,44 @@ describe('server', () => {
     open();
     await Promise.all(taken);
     await channels.unary(address, KeyValue.get, GET);
+  });
+
+  it('new work never keeps control out, which has limits of its own (P8)', async () => {
+    const { server } = openServer({ settings: { maxCalls: 1, maxStreams: 1, maxControlCalls: 2, maxControlStreams: 1 } });
+    const { opened, open } = gate();
+    const held = gate();
+    let entered = 0;
+    server.add(KeyValue, keyValue({
+      get: async () => { entered++; await opened; return GOT; },
+      watch: async function* (_, { signal }) { entered++; await new Promise((resolve) => signal.addEventListener('abort', resolve)); },
+    }));
+    server.add(Participant, {
+      commit: async () => { entered++; await held.opened; return { heuristic: 0 }; },
+      exchange: (call: Duplex<unknown, unknown>) => { entered++; return call.receive(() => undefined); },
+    } as unknown as Handlers<typeof Participant>);
+    const address = `127.0.0.1:${await server.listen('127.0.0.1', 0)}`;
+    const channels = openChannels();
+    const read = channels.unary(address, KeyValue.get, GET);
+    const watch = channels.stream(address, KeyValue.watch, WATCH).next().catch(() => undefined);
+    await until(() => entered === 2);
+    expect(await failureOf(channels.unary(address, KeyValue.get, GET))).toMatchObject({ reason: 'OVERLOADED' });
+    expect(await failureOf(channels.stream(address, KeyValue.watch, WATCH).next())).toMatchObject({ reason: 'OVERLOADED' });
+    const commit = () => channels.unary(address, Participant.commit, CommitRequest.decode(EMPTY));
+    const exchange = () => {
+      const stream = channels.duplex(address, Participant.exchange).resume();
+      return new Promise<Failure>((resolve) => stream.on('error', (error) => resolve(serviceErrorToFailure(error as grpc.ServiceError))));
+    };
+    const control = [commit(), commit()];
+    void exchange();
+    await until(() => entered === 5);
+    expect(await failureOf(commit())).toMatchObject({ reason: 'OVERLOADED', message: expect.stringContaining('2 control calls') });
+    expect(await exchange()).toMatchObject({ reason: 'OVERLOADED', message: expect.stringContaining('1 control streams') });
+    held.open();
+    await Promise.all(control);
+    open();
+    await read;
+    await server.close(1_000);
+    await watch;
   });
 
   it('a handler hears that its caller is gone', async () => {

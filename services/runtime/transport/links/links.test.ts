@@ -292,6 +292,37 @@ describe('links', () => {
     expect(asked).toEqual(['prepare', 'commit', 'prepare']);
   });
 
+  it('prepares that wait at an external participant keep out no outcome, which may free their locks', async () => {
+    const view = new TestView();
+    const plain = new grpc.Server();
+    onTestFinished(() => plain.forceShutdown());
+    const { exchange: _, ...withoutExchange } = ParticipantServiceService;
+    const waiting: grpc.sendUnaryData<unknown>[] = [];
+    plain.addService(withoutExchange as unknown as grpc.ServiceDefinition, {
+      prepare: (_call: unknown, callback: grpc.sendUnaryData<unknown>) => void waiting.push(callback),
+      commit: (_call: unknown, callback: grpc.sendUnaryData<unknown>) => {
+        callback(null, { heuristic: 0 });
+        for (const each of waiting) each(null, { vote: Vote.YES, cause: undefined });
+      },
+    });
+    const port = await new Promise<number>((resolve) => plain.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (_e, p) => resolve(p)));
+    const left = await openReplica(view, { settings: { callsInFlight: 2 } });
+    const coordinator = left.lead('coordinator', 0, 10);
+    view.externals.set('bank', { name: 'bank', registrationId: 'r', address: `127.0.0.1:${port}` });
+    view.changed();
+    const prepare = () => left.links.toParticipant(prepareOf(branchOf(ATTEMPT, 0, 'bank')));
+    prepare();
+    await until(() => waiting.length === 1);
+    prepare();
+    await until(() => waiting.length === 2);
+    prepare();
+    await until(() => coordinator.messages.length === 1);
+    expect(coordinator.messages[0]).toMatchObject({ type: 'undelivered', failure: { reason: 'OVERLOADED' } });
+    left.links.toParticipant({ type: 'commit', branch: branchOf(ATTEMPT, 0, 'bank') });
+    await until(() => coordinator.messages.length === 4);
+    expect(coordinator.messages.slice(1).map(({ type }) => type).sort()).toEqual(['acknowledge', 'vote', 'vote']);
+  });
+
   it('what waits when links are closed comes back', async () => {
     const { left, coordinator } = await openPair();
     left.links.toParticipant(prepareOf(branchOf(ATTEMPT)));
@@ -337,6 +368,13 @@ describe('outbox', () => {
       sequence.push(...frame.map(({ type }) => type));
     }
     expect(sequence).toEqual([...Array<string>(6).fill('commit'), ...Array<string>(6).fill('prepare')]);
+  });
+
+  it('work that fills it keeps no control out', () => {
+    const outbox = new Outbox({ bufferMessages: 2, bufferBytes: 2000, frameBytes: 1000 });
+    while (outbox.add(prepareOf(branchOf(ATTEMPT), [operation('x'.repeat(600))])));
+    expect(outbox.add({ type: 'commit', branch: branchOf(ATTEMPT) })).toBe(true);
+    expect(outbox.take().map(({ type }) => type)).toEqual(['commit']);
   });
 
   it('a message larger than a frame goes alone', () => {

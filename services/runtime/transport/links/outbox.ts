@@ -1,4 +1,4 @@
-/** Messages that wait for the next frame: bounded in number and bytes, control before work. */
+/** Messages that wait for the next frame: control before work, each bounded in number and bytes by itself, so that work never keeps control out. */
 
 import type { ToCoordinator, ToParticipant } from '../../../kernel/messages.ts';
 
@@ -15,7 +15,8 @@ export class Outbox<Message extends ToParticipant | ToCoordinator> {
   private readonly limits: OutboxLimits;
   private control: Message[] = [];
   private work: Message[] = [];
-  private bytes = 0;
+  private controlBytes = 0;
+  private workBytes = 0;
 
   constructor(limits: OutboxLimits) {
     this.limits = limits;
@@ -28,15 +29,22 @@ export class Outbox<Message extends ToParticipant | ToCoordinator> {
   /** False if there is no room. */
   add(message: Message): boolean {
     const bytes = sizeOf(message);
-    if (this.length >= this.limits.bufferMessages || this.bytes + bytes > this.limits.bufferBytes) return false;
-    this.bytes += bytes;
-    (message.type === 'prepare' ? this.work : this.control).push(message);
+    const { bufferMessages, bufferBytes } = this.limits;
+    if (message.type === 'prepare') {
+      if (this.work.length >= bufferMessages || this.workBytes + bytes > bufferBytes) return false;
+      this.workBytes += bytes;
+      this.work.push(message);
+    } else {
+      if (this.control.length >= bufferMessages || this.controlBytes + bytes > bufferBytes) return false;
+      this.controlBytes += bytes;
+      this.control.push(message);
+    }
     return true;
   }
 
   /** What goes into the next frame, at least one message if there is any. */
   take(): Message[] {
-    if (this.bytes <= this.limits.frameBytes) return this.takeAll();
+    if (this.controlBytes + this.workBytes <= this.limits.frameBytes) return this.takeAll();
     const taken: Message[] = [];
     let room = this.limits.frameBytes;
     for (const queue of [this.control, this.work]) {
@@ -45,7 +53,8 @@ export class Outbox<Message extends ToParticipant | ToCoordinator> {
         const bytes = sizeOf(queue[count]!);
         if (bytes > room && taken.length + count > 0) break;
         room -= bytes;
-        this.bytes -= bytes;
+        if (queue === this.control) this.controlBytes -= bytes;
+        else this.workBytes -= bytes;
       }
       taken.push(...queue.splice(0, count));
       // Work never overtakes control that did not fit.
@@ -58,7 +67,8 @@ export class Outbox<Message extends ToParticipant | ToCoordinator> {
     const all = this.control.length === 0 ? this.work : this.work.length === 0 ? this.control : this.control.concat(this.work);
     this.control = [];
     this.work = [];
-    this.bytes = 0;
+    this.controlBytes = 0;
+    this.workBytes = 0;
     return all;
   }
 }

@@ -1,6 +1,7 @@
 /**
  * Plain calls in place of a stream: to participants that do not serve Exchange, and to coordinator
- * partitions from which no stream has come. Bounded in number; the kernels retry.
+ * partitions from which no stream has come. Bounded in number, prepares by themselves: those that wait for
+ * locks must not keep out the outcomes that free them. The kernels retry.
  */
 
 import { REASONS, type Failure } from '../../../kernel/failure.ts';
@@ -32,7 +33,8 @@ export interface PlainCallsOptions {
 export class PlainCalls {
   private readonly options: PlainCallsOptions;
   /** By address. */
-  private readonly inFlight = new Map<string, number>();
+  private readonly prepares = new Map<string, number>();
+  private readonly others = new Map<string, number>();
 
   constructor(options: PlainCallsOptions) {
     this.options = options;
@@ -42,22 +44,22 @@ export class PlainCalls {
   toParticipant(address: string, message: ToParticipant): Failure | undefined {
     // The plain contract has no place for answers: it asks, and is answered.
     if (message.type === 'pending' || message.type === 'forget' || message.type === 'enlistAnswer') return undefined;
-    return this.count(address, () => this.callParticipant(address, message));
+    return this.count(message.type === 'prepare' ? this.prepares : this.others, address, () => this.callParticipant(address, message));
   }
 
   toCoordinator(address: string, message: ToCoordinator & { readonly type: 'inquire' | 'enlist' }): Failure | undefined {
-    return this.count(address, () => (message.type === 'inquire' ? this.inquire(address, message) : this.enlist(address, message)));
+    return this.count(this.others, address, () => (message.type === 'inquire' ? this.inquire(address, message) : this.enlist(address, message)));
   }
 
-  private count(address: string, call: () => Promise<void>): Failure | undefined {
-    const count = this.inFlight.get(address) ?? 0;
+  private count(inFlight: Map<string, number>, address: string, call: () => Promise<void>): Failure | undefined {
+    const count = inFlight.get(address) ?? 0;
     if (count >= this.options.settings.callsInFlight)
       return { reason: 'OVERLOADED', message: `${count} calls to ${address} are under way`, retryAfterMs: 200 };
-    this.inFlight.set(address, count + 1);
+    inFlight.set(address, count + 1);
     void call().finally(() => {
-      const left = this.inFlight.get(address)! - 1;
-      if (left === 0) this.inFlight.delete(address);
-      else this.inFlight.set(address, left);
+      const left = inFlight.get(address)! - 1;
+      if (left === 0) inFlight.delete(address);
+      else inFlight.set(address, left);
     });
     return undefined;
   }

@@ -33,12 +33,12 @@ export interface LinkSettings {
   /** Delay before a link that was lost is tried again: the first, and the cap. Full jitter. */
   readonly reconnectMs: number;
   readonly reconnectCapMs: number;
-  /** What may wait at one link. */
+  /** What may wait at one link, of prepares and of everything else each. */
   readonly bufferMessages: number;
   readonly bufferBytes: number;
   /** The most that is put into one frame, so that it stays below the receiver's limit. */
   readonly frameBytes: number;
-  /** Deadline of a plain call to an external participant, and how many may be under way at each. */
+  /** Deadline of a plain call to an external participant, and how many prepares, and others, may be under way at each. */
   readonly callMs: number;
   readonly callsInFlight: number;
   /** How long an external participant that does not serve Exchange is not asked for it again. */

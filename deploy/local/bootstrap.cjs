@@ -8,7 +8,7 @@
  * This runs before anything is installed, on whatever Node the machine has, so it is plain
  * JavaScript of 2019 with no dependency.
  */
-const { spawn } = require('child_process');
+const { spawn, spawnSync } = require('child_process');
 const { createHash } = require('crypto');
 const fs = require('fs');
 const path = require('path');
@@ -25,6 +25,7 @@ const SCRIPTS = {
   bench: 'load/bench/main.ts',
   load: 'load/k6/run.ts',
   certificates: 'deploy/certificates/main.ts',
+  audit: 'deploy/supply-chain/audit.ts',
   'e2e:k8s': 'test/e2e/k8s.ts',
 };
 
@@ -152,8 +153,30 @@ async function build() {
     const fresh = path.join(aside, 'dist');
     await run(path.join(BIN, 'tsc'), ['--project', 'tsconfig.build.json', '--outDir', fresh]);
     fs.copyFileSync(path.join(GENERATED, 'descriptors.binpb'), path.join(fresh, 'gen', 'descriptors.binpb'));
+    fs.writeFileSync(path.join(fresh, 'sbom.cdx.json'), sbom(path.join(aside, 'sbom')));
     return fresh;
   });
+}
+
+/**
+ * What the package depends on for production, as the lock file has it: a CycloneDX document. npm writes
+ * it of a lock file without the rest, because its --omit=dev leaves out what both need.
+ */
+function sbom(folder) {
+  const manifest = readJson(at('package.json'));
+  const lock = readJson(at('package-lock.json'));
+  for (const described of [manifest, lock.packages['']]) delete described.devDependencies;
+  for (const place of Object.keys(lock.packages)) if (lock.packages[place].dev) delete lock.packages[place];
+  fs.mkdirSync(folder);
+  fs.writeFileSync(path.join(folder, 'package.json'), JSON.stringify(manifest));
+  fs.writeFileSync(path.join(folder, 'package-lock.json'), JSON.stringify(lock));
+  const args = ['sbom', '--sbom-format=cyclonedx', '--sbom-type=application', '--package-lock-only', '--loglevel=error'];
+  const { status, stdout, stderr, error } = spawnSync('npm', args, { cwd: folder, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 });
+  if (status !== 0) throw new Error(`npm sbom failed, which needs npm 10 or newer: ${error ? error.message : stderr}`);
+  const document = JSON.parse(stdout);
+  // npm takes the folder's name.
+  document.metadata.component.name = manifest.name;
+  return `${JSON.stringify(document, undefined, 2)}\n`;
 }
 
 /**

@@ -21,7 +21,7 @@ describe('connections with a maximum age', () => {
     const mesh = connect({ addresses: cluster.nodes.map(({ address }) => address) });
     onTestFinished(() => mesh.close());
     await prepareLoad(mesh);
-    await mesh.queue().subscriptions.create('billing', 'orders');
+    await mesh.queue().subscriptions.create('billing', 'orders', { ackDeadlineMs: 2_000 });
     const plain = new grpc.Client(cluster.nodes[0]!.address, grpc.credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 });
     onTestFinished(() => plain.close());
     const streamEnds = vi.spyOn(Reflect.get(mesh, 'executor') as { onEnd(): void }, 'onEnd');

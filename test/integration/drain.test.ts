@@ -10,7 +10,7 @@ import { serve } from './support/processes.ts';
 import { until } from './support/until.ts';
 
 const BOUND_MS = 60_000;
-const CALLS_BETWEEN = 20;
+const CALLS_BETWEEN = 10;
 const BEGIN_AGAIN: ReadonlySet<string> = new Set(['WRONG_ATTEMPT', 'WORKSPACE_LOST', 'TRANSACTION_NOT_FOUND']);
 
 describe('replicas that stop under load', () => {

@@ -70,6 +70,8 @@ function check(settings: Settings): Settings {
   for (const [a, valueA, b, valueB] of pairs)
     if ((valueA === undefined) !== (valueB === undefined)) throw new SettingError(`--${a} and --${b} go together; one of them is missing`);
   if (settings.tlsCa !== undefined && settings.tlsCert === undefined) throw new SettingError('--tls-ca needs --tls-cert and --tls-key');
+  if (settings.tlsClients === 'optional' && (settings.tlsCa === undefined || settings.policy === undefined))
+    throw new SettingError('--tls-clients optional needs --tls-ca, to know replicas by, and --policy: without one, everybody could do everything');
   if (settings.jwtJwks !== undefined && (settings.jwtIssuer === undefined || settings.jwtAudience === undefined))
     throw new SettingError('--jwt-jwks needs --jwt-issuer and --jwt-audience: a token of another issuer, or meant for others, must not do');
   if (settings.jwtJwks === undefined && (settings.jwtIssuer !== undefined || settings.jwtAudience !== undefined))

@@ -4,6 +4,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as grpc from '@grpc/grpc-js';
+import { withOptionalCertificates } from '../../../services/runtime/security/optional-certificates.ts';
 import { channelCredentials, serverCredentials } from '../../../services/runtime/transport/credentials.ts';
 
 export interface IssuedFiles {
@@ -22,6 +23,8 @@ export interface Wanted {
 }
 
 export const hasOpenssl = (): boolean => spawnSync('openssl', ['version']).status === 0;
+
+export type Asks = 'required' | 'optional' | 'none';
 
 const NEW_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
 
@@ -63,10 +66,12 @@ export class TestAuthority {
     return channelCredentials({ caFile: this.caFile });
   }
 
-  /** @param asks whether callers must show a certificate. */
-  server(wanted: Wanted, asks: boolean): grpc.ServerCredentials {
+  /** @param asks whether callers must show a certificate, may, or can't. */
+  server(wanted: Wanted, asks: Asks): grpc.ServerCredentials {
     const { certFile, keyFile, caFile } = this.issue(wanted);
-    return serverCredentials({ certFile, keyFile, ...(asks && { caFile }) });
+    if (asks === 'none') return serverCredentials({ certFile, keyFile });
+    const credentials = serverCredentials({ certFile, keyFile, caFile });
+    return asks === 'required' ? credentials : withOptionalCertificates(credentials);
   }
 
   private openssl(...args: string[]): void {

@@ -3,6 +3,7 @@
 import { catalogueOfMesh } from './mesh/access.ts';
 import { startNode, type Faults, type Node, type NodePorts } from './mesh.ts';
 import { systemClock } from './runtime/clock.ts';
+import { withOptionalCertificates } from './runtime/security/optional-certificates.ts';
 import { openSecurity, SecurityInvalid, type Security } from './runtime/security/open.ts';
 import { StoreError } from './runtime/store/errors.ts';
 import { openStore } from './runtime/store/open.ts';
@@ -162,7 +163,7 @@ async function run(
       spans: new Spans(telemetry.enabled, version, (message, fields) => log.debug(message, fields)),
       metrics: telemetry.metrics,
       guard: security.guard,
-      ...(credentials && { credentials }),
+      ...(credentials && { credentials: settings.tlsClients === 'required' ? credentials : { ...credentials, server: withOptionalCertificates(credentials.server) } }),
       ...(ports.faults === undefined ? {} : { faults: ports.faults }),
     },
   );

@@ -98,6 +98,8 @@ function checkPairs(pairs: readonly Pair[], settings: Readonly<Record<string, un
 function check(settings: Settings): Settings {
   checkPairs([...ETCD_PAIRS, ['tlsCert', 'tlsKey']], settings);
   if (settings.tlsCa !== undefined && settings.tlsCert === undefined) throw new SettingError('--tls-ca needs --tls-cert and --tls-key');
+  if (settings.tlsClients === 'optional' && (settings.tlsCa === undefined || settings.policy === undefined))
+    throw new SettingError('--tls-clients optional needs --tls-ca, to know replicas by, and --policy: without one, everybody could do everything');
   if (settings.jwtJwks !== undefined && (settings.jwtIssuer === undefined || settings.jwtAudience === undefined))
     throw new SettingError('--jwt-jwks needs --jwt-issuer and --jwt-audience: a token of another issuer, or meant for others, must not do');
   if (settings.jwtJwks === undefined && (settings.jwtIssuer !== undefined || settings.jwtAudience !== undefined))

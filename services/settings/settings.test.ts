@@ -39,6 +39,12 @@ describe('settings', () => {
     [['--health-port', '9464'], { TXMESH_METRICS_PORT: '9464' }, '--metrics-port and --health-port are the same; metrics need a port of their own'],
     [['--coordinator', 'false', '--participants', '', '--queues', '', '--counters', ''], {}, '--coordinator false with no --participants, --queues and --counters leaves nothing to run'],
     [['--counters', 'counter,inventory'], {}, '--participants, --queues and --counters name one twice'],
+    [['--tls-clients', 'optional'], {}, '--tls-clients optional needs --tls-ca, to know replicas by, and --policy: without one, everybody could do everything'],
+    [['--jwt-jwks', 'keys.json'], {}, '--jwt-jwks needs --jwt-issuer and --jwt-audience: a token of another issuer, or meant for others, must not do'],
+    [[], { TXMESH_JWT_ISSUER: 'https://issuer.test' }, '--jwt-issuer and --jwt-audience need --jwt-jwks'],
+    [['--jwt-algorithms', 'HS256'], {}, '--jwt-algorithms must be RS256 or RS384 or RS512 or PS256 or PS384 or PS512 or ES256 or ES384 or ES512 or EdDSA or Ed25519, not "HS256"'],
+    [['--jwt-algorithms', ''], {}, '--jwt-algorithms names none'],
+    [['--audit', 'none'], {}, '--audit must be denied or all, not "none"'],
   ])('says which setting is wrong and what it must be: %j %j', (args, environment, message) => {
     expect(() => readSettings(args, environment as Record<string, string>)).toThrow(new SettingError(message));
   });

@@ -56,6 +56,7 @@ export const SETTINGS = {
   tlsKey: setting('tls-key', text(), undefined, 'file with the key of the certificate (PEM)'),
   tlsCa: setting('tls-ca', text(), undefined, 'file with the authority that the certificates of callers and of other servers must come from (PEM)'),
   certificatePoll: setting('certificate-poll', duration(100, 3_600_000), '10s', "how often the certificate files, etcd's too, are looked at; new connections use what they say then"),
+  tlsClients: setting('tls-clients', oneOf('required', 'optional'), 'required', 'whether callers must show a certificate, with --tls-ca; optional: those without one have what the policy gives to nobody, or to their tokens'),
   policy: setting('policy', text(), undefined, 'file that says who may call what (YAML), read again when it changes; default: whoever reaches the server may call everything'),
   jwtJwks: setting('jwt-jwks', text(), undefined, 'file or https URL with the public keys that tokens of callers are verified with (a JSON Web Key Set); default: no tokens are taken'),
   jwtIssuer: setting('jwt-issuer', text(), undefined, 'issuer that tokens must come from (iss)'),

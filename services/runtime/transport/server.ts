@@ -231,6 +231,8 @@ export class MeshServer {
     return (call) =>
       admit(door, call, path, this.environment, (visit) => {
         if (visit instanceof Refused) call.emit('error', failureToServiceError(visit.failure) as Error);
+        // It may have gone while it was found out who called.
+        else if (call.cancelled) visit.leave();
         else serve(call, visit);
       });
   }

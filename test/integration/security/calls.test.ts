@@ -248,7 +248,7 @@ test.skipIf(!hasOpenssl())('replicas with certificates forward what was allowed 
     const security = openSecurity({ policy: file, audit: 'denied', encrypted: true, certificates: true }, { catalogue: catalogueOfMesh(), clock: systemClock, ...ports });
     const node = await startNode(
       { host: '127.0.0.1', port: 0, coordinator: true, participants: ['inventory', 'payments'], counters: ['counter'], queues: ['queue'], defaultPartitions: 8, leaseTtlMs: 2000 },
-      { store, closesStore: false, log: () => undefined, credentials: { server: authority.server({ uri }, true), channels: authority.channel({ uri }) }, guard: security.guard },
+      { store, closesStore: false, log: () => undefined, credentials: { server: authority.server({ uri }, 'required'), channels: authority.channel({ uri }) }, guard: security.guard },
     );
     nodes.push(node);
     onTestFinished(async () => {
@@ -293,7 +293,7 @@ rules:
   const replica = { uri: 'spiffe://txmesh/service/coordinator' };
   const node = await startNode(
     { host: '127.0.0.1', port: 0, coordinator: true, participants: [], defaultPartitions: 1 },
-    { store: new MemoryStore(systemClock), log: () => undefined, credentials: { server: authority.server(replica, true), channels: authority.channel(replica) }, guard: security.guard },
+    { store: new MemoryStore(systemClock), log: () => undefined, credentials: { server: authority.server(replica, 'required'), channels: authority.channel(replica) }, guard: security.guard },
   );
   onTestFinished(async () => {
     security.close();
@@ -305,7 +305,7 @@ rules:
     name,
     mesh: as('ledger'),
     listen: '127.0.0.1:0',
-    credentials: authority.server({ uri: 'spiffe://txmesh/client/ledger' }, true),
+    credentials: authority.server({ uri: 'spiffe://txmesh/client/ledger' }, 'required'),
     peers: ['spiffe://txmesh/service/*'],
     resourceManager: notebook,
   });

@@ -10,7 +10,7 @@ import { startNode, type Node } from '../../../services/mesh.ts';
 import { catalogueOfMesh } from '../../../services/mesh/access.ts';
 import { openSecurity, type Security } from '../../../services/runtime/security/open.ts';
 import { MemoryStore } from '../../../services/runtime/store/memory.ts';
-import { hasOpenssl, TestAuthority, type Wanted } from '../support/authority.ts';
+import { hasOpenssl, TestAuthority, type Asks, type Wanted } from '../support/authority.ts';
 import { callEmpty, everyMethod, type DescribedMethod } from '../support/methods.ts';
 import { AUDIENCE, ISSUER, TokenIssuer } from '../support/token-issuer.ts';
 
@@ -56,8 +56,8 @@ interface Served {
   denied: number;
 }
 
-/** @param asks whether every caller must show a certificate: what TLS does by itself, before any method is called. */
-async function serve(asks: boolean): Promise<Served> {
+/** @param asks for certificates: where they are required, TLS refuses by itself, before any method is called. */
+async function serve(asks: Asks): Promise<Served> {
   const policy = join(folder, `policy-${asks}.yaml`);
   writeFileSync(policy, POLICY);
   const served = { allowed: 0, denied: 0 } as { -readonly [K in keyof Served]: Served[K] };
@@ -68,7 +68,7 @@ async function serve(asks: boolean): Promise<Served> {
       tokens: { issuer: ISSUER, audience: AUDIENCE, algorithms: ['ES256'], leewayMs: 1000 },
       audit: 'denied',
       encrypted: true,
-      certificates: asks,
+      certificates: asks !== 'none',
     },
     {
       catalogue,
@@ -127,7 +127,7 @@ test('every method that the descriptors have says what it needs, and no other do
 
 describe.skipIf(!hasOpenssl())('every method', () => {
   test('is called by a replica, and by who has every right but for what is between replicas', async () => {
-    const served = await serve(true);
+    const served = await serve('required');
     expect(notAllowed(await tryAll(served, clientOf(served, authority.channel(PEER))))).toEqual([]);
     const found = await tryAll(served, clientOf(served, authority.channel(RIGHT)));
     expect(notAllowed(found)).toEqual(methods.filter(isForPeers).map(({ path }) => path));
@@ -141,7 +141,7 @@ describe.skipIf(!hasOpenssl())('every method', () => {
     ["a certificate that names nobody, with a replica's name as its common name", {}, 'UNAUTHENTICATED'],
     ['a name that is no SPIFFE id', { uri: 'https://txmesh/service/queue' }, 'UNAUTHENTICATED'],
   ])('is refused to %s', async (_, wanted, status) => {
-    const served = await serve(true);
+    const served = await serve('required');
     expect(refusedWith(await tryAll(served, clientOf(served, authority.channel(wanted))), status)).toEqual([]);
     expect(served.allowed).toBe(0);
     expect(served.denied).toBe(methods.length);
@@ -153,21 +153,29 @@ describe.skipIf(!hasOpenssl())('every method', () => {
     ['a certificate that it signed itself', () => authority.channel({ ...PEER, selfSigned: true })],
     ['no TLS', () => grpc.credentials.createInsecure()],
   ])('is not reached by who has %s', async (_, credentials) => {
-    const served = await serve(true);
+    const served = await serve('required');
     const client = clientOf(served, credentials());
     expect(refusedWith(await tryAll(served, client), 'UNAVAILABLE')).toEqual([]);
     expect(served.allowed + served.denied).toBe(0);
   });
 
-  test('is refused to nobody where certificates are not asked for, and a certificate that was not checked is nobody', async () => {
-    const served = await serve(false);
+  test('is refused to nobody where certificates are not asked for, and one that was not checked is nobody', async () => {
+    const served = await serve('none');
     for (const credentials of [authority.strangers, authority.channel(PEER)])
       expect(refusedWith(await tryAll(served, clientOf(served, credentials)), 'UNAUTHENTICATED')).toEqual([]);
     expect(served.allowed).toBe(0);
   });
 
+  test('is refused where certificates are optional to who has none, one that has expired, or one that it signed itself', async () => {
+    const served = await serve('optional');
+    for (const credentials of [authority.strangers, authority.channel({ ...PEER, days: -1 }), authority.channel({ ...PEER, selfSigned: true })])
+      expect(refusedWith(await tryAll(served, clientOf(served, credentials)), 'UNAUTHENTICATED')).toEqual([]);
+    expect(served.allowed).toBe(0);
+    expect(notAllowed(await tryAll(served, clientOf(served, authority.channel(PEER))))).toEqual([]);
+  });
+
   test('is called with a token that has every right, but for what is between replicas', async () => {
-    const served = await serve(false);
+    const served = await serve('optional');
     const client = clientOf(served, authority.strangers);
     const found = await tryAll(served, client, bearer(await issuer.token('right')));
     expect(notAllowed(found)).toEqual(methods.filter(isForPeers).map(({ path }) => path));
@@ -185,13 +193,13 @@ describe.skipIf(!hasOpenssl())('every method', () => {
     ['a token of another subject', () => issuer.token('wrong'), 'PERMISSION_DENIED'],
     ['a token whose subject looks like a replica', () => issuer.token(PEER.uri), 'PERMISSION_DENIED'],
   ])('is refused with %s', async (_, token, status) => {
-    const served = await serve(false);
+    const served = await serve('optional');
     expect(refusedWith(await tryAll(served, clientOf(served, authority.strangers), bearer(await token())), status)).toEqual([]);
     expect(served.allowed).toBe(0);
   });
 
   test("is refused where a token without rights comes over a replica's or a client's own connection: the token is the caller", async () => {
-    const served = await serve(true);
+    const served = await serve('required');
     const token = bearer(await issuer.token('wrong'));
     for (const wanted of [PEER, RIGHT]) {
       const found = await tryAll(served, clientOf(served, authority.channel(wanted)), token);

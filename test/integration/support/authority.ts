@@ -4,6 +4,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as grpc from '@grpc/grpc-js';
+import { withOptionalCertificates } from '../../../services/runtime/security/optional-certificates.ts';
 import { CertificateFiles } from '../../../services/runtime/transport/certificate-files.ts';
 import { channelCredentials, serverCredentials } from '../../../services/runtime/transport/credentials.ts';
 
@@ -23,6 +24,8 @@ export interface Wanted {
 }
 
 export const hasOpenssl = (): boolean => spawnSync('openssl', ['version']).status === 0;
+
+export type Asks = 'required' | 'optional' | 'none';
 
 const NEW_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
 
@@ -64,10 +67,12 @@ export class TestAuthority {
     return channelCredentials(new CertificateFiles({ caFile: this.caFile }));
   }
 
-  /** @param asks whether callers must show a certificate. */
-  server(wanted: Wanted, asks: boolean): grpc.ServerCredentials {
+  /** @param asks whether callers must show a certificate, may, or can't. */
+  server(wanted: Wanted, asks: Asks): grpc.ServerCredentials {
     const { certFile, keyFile, caFile } = this.issue(wanted);
-    return serverCredentials(new CertificateFiles({ certFile, keyFile, ...(asks && { caFile }) }));
+    if (asks === 'none') return serverCredentials(new CertificateFiles({ certFile, keyFile }));
+    const credentials = serverCredentials(new CertificateFiles({ certFile, keyFile, caFile }));
+    return asks === 'required' ? credentials : withOptionalCertificates(credentials);
   }
 
   private openssl(...args: string[]): void {

@@ -30,6 +30,7 @@ export default defineConfig({
       suite('integration', 'test/integration/**/*.test.ts', { testTimeout: 3 * MINUTE, fileParallelism: false }),
       suite('package', 'test/package/**/*.test.ts', { testTimeout: 3 * MINUTE, fileParallelism: false }),
       suite('deploy', 'test/deploy/**/*.test.ts', { testTimeout: 3 * MINUTE }),
+      suite('load', 'test/load/**/*.test.ts', { testTimeout: 3 * MINUTE, fileParallelism: false }),
       suite('readme', 'test/readme/**/*.test.ts', { testTimeout: 3 * MINUTE, fileParallelism: false }),
     ],
   },

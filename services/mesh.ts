@@ -12,6 +12,7 @@ import { systemClock, type Clock, type Timer } from './runtime/clock.ts';
 import { joinCluster, joinService } from './runtime/cluster/identity.ts';
 import { Replica, type Hosted } from './runtime/cluster/replica.ts';
 import { ClusterView } from './runtime/cluster/view.ts';
+import { FAULT_PROTO, FaultInjection } from './runtime/faults/injection.ts';
 import { Capacity } from './runtime/router/capacity.ts';
 import { Places, type LocalTerm } from './runtime/router/place.ts';
 import { Readiness } from './runtime/router/readiness.ts';
@@ -63,10 +64,12 @@ class MeshNode implements Node {
   constructor(settings: NodeSettings, ports: NodePorts) {
     this.settings = settings;
     this.ports = ports;
-    this.store = ports.store;
     this.clock = ports.clock ?? systemClock;
     const { clock } = this;
-    const { log, credentials } = ports;
+    const { log, credentials, spans = new Spans(false, '') } = ports;
+    const injection = settings.faultInjection ? new FaultInjection({ clock, spans, log, entropy: Math.random }) : undefined;
+    if (injection !== undefined) this.undo.push(() => injection.close());
+    this.store = injection?.store(ports.store) ?? ports.store;
     this.channels = new Channels({ clock, ...(credentials && { credentials: credentials.channels }) });
     this.capacity = new Capacity(this.store, clock);
     this.server = new MeshServer({
@@ -75,9 +78,10 @@ class MeshNode implements Node {
       log,
       ...(credentials && { credentials: credentials.server }),
       ...(settings.server && { settings: settings.server }),
+      ...(injection === undefined && { hiddenFiles: [FAULT_PROTO] }),
     });
     const { store, server } = this;
-    this.mount = new Mount(settings, { store, clock, server, log, spans: ports.spans ?? new Spans(false, ''), faults: ports.faults });
+    this.mount = new Mount(settings, { store, clock, server, log, spans, faults: ports.faults, injection });
   }
 
   get address(): string {

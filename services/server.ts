@@ -95,6 +95,7 @@ async function serve(
       leaseTtlMs: settings.lease,
       retentionMs: settings.retention,
       historyLimit: settings.history,
+      faultInjection: settings.faultInjection === 'true',
       server: { maxMessageBytes: settings.maxMessage, maxCalls: settings.maxRequests },
     },
     {
@@ -105,6 +106,7 @@ async function serve(
       ...(ports.faults === undefined ? {} : { faults: ports.faults }),
     },
   );
+  if (settings.faultInjection === 'true') log.warn('fault injection is on: whoever reaches this server can make it fail');
   const ready = await Promise.race([node.ready(), stopped]);
   if (ready === undefined) {
     log.info('serving', { address: node.address, store: opened.description, version });

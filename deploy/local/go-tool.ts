@@ -46,7 +46,8 @@ export const GO_TOOLS = {
 
 export type FoundTool = { readonly path: string } | { readonly path: undefined; readonly reason: string };
 
-const BUILD_TIMEOUT_MS = 15 * 60_000;
+/** k6 is the longest: minutes on two idle cores, and over ten on busy ones. */
+const BUILD_TIMEOUT_MS = 25 * 60_000;
 const BUILD_OUTPUT_BYTES = 16 * 1024 * 1024;
 /** A lock that its holder has not touched for this long belongs to a process that is gone. */
 const LOCK_STALE_MS = 30_000;

@@ -13,6 +13,7 @@ import type { Clock } from '../runtime/clock.ts';
 import { ClusterHandlers } from '../runtime/cluster/handlers.ts';
 import type { Hosted } from '../runtime/cluster/replica.ts';
 import { COORDINATOR, type ClusterView, type Service, type ServiceKind } from '../runtime/cluster/view.ts';
+import { FAULT_API, type FaultInjection } from '../runtime/faults/injection.ts';
 import { branchHandlers } from '../runtime/participant/handlers/branches.ts';
 import { describeCommand } from '../runtime/participant/host.ts';
 import { Kinds } from '../runtime/participant/operations.ts';
@@ -37,6 +38,8 @@ export interface MountPorts {
   readonly server: MeshServer;
   log(message: string, fields: Record<string, unknown>): void;
   readonly faults?: Faults | undefined;
+  /** Only of servers that inject faults. */
+  readonly injection?: FaultInjection | undefined;
 }
 
 /** What there is once the cluster is joined. */
@@ -112,8 +115,9 @@ export class Mount {
    * @returns what ends the calls that the handlers keep open.
    */
   serve({ view, links, router }: Joined): () => void {
-    const { clock, store, server, spans, log } = this.ports;
-    const add = (definition: object, handlers: object): void => server.add(definition, traced(definition, handlers, spans));
+    const { clock, store, server, spans, log, injection } = this.ports;
+    const struck = <Served extends object>(definition: object, handlers: Served): Served => injection?.handlers(definition, handlers) ?? handlers;
+    const add = (definition: object, handlers: object): void => server.add(definition, traced(definition, struck(definition, handlers), spans));
     const common = { view, clock, store, newId: (): string => randomUUIDv7() };
     const coordinator = coordinatorApi({
       ...common,
@@ -137,13 +141,15 @@ export class Mount {
     add(participantService(clock), { ...branches, exchange: links.exchange });
     const cluster = new ClusterHandlers({ view, store, clock, newId: randomUUID });
     closers.push(() => cluster.close());
-    server.add(ClusterServiceService, cluster);
+    server.add(ClusterServiceService, struck(ClusterServiceService, cluster));
+    if (injection !== undefined) server.add(injection.service.definition, injection.service.handlers);
     return () => closers.forEach((close) => close());
   }
 
-  /** The cluster's own API needs no leader. */
+  /** What needs no leader. */
   reportJoined(): void {
     this.ports.server.setServing(CLUSTER_API, true);
+    if (this.ports.injection !== undefined) this.ports.server.setServing(FAULT_API, true);
   }
 
   reportHealth(readiness: Readiness): void {

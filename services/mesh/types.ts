@@ -39,6 +39,8 @@ export interface NodeSettings {
   readonly historyLimit?: number;
   /** Most commands that may wait at a partition. */
   readonly queueLimit?: number;
+  /** Whether FaultService is served, for development. Default false: then there is no trace of it. */
+  readonly faultInjection?: boolean;
   readonly server?: Partial<ServerSettings>;
 }
 

@@ -50,6 +50,7 @@ export const SETTINGS = {
   tlsCert: setting('tls-cert', text(), undefined, 'file with the certificate to serve with (PEM); default: plain text'),
   tlsKey: setting('tls-key', text(), undefined, 'file with the key of the certificate (PEM)'),
   tlsCa: setting('tls-ca', text(), undefined, 'file with the authority that the certificates of callers and of other servers must come from (PEM)'),
+  faultInjection: setting('fault-injection', oneOf('true', 'false'), 'false', 'for development only: serve txmesh.admin.v1.FaultService, by which whoever reaches this server makes it fail on purpose'),
   logLevel: setting('log-level', oneOf('debug', 'info', 'warn', 'error'), 'info', 'least severe level that is logged, as JSON lines on standard error'),
 } as const;
 

@@ -42,6 +42,8 @@ const CASES: readonly [what: string, name: string, change: (resource: any) => vo
   ['an image without a tag', SERVER, (r) => (server(r).image = 'registry:5000/txmesh'), /no tag/],
   ['pods that no policy knows', SERVER, (r) => (r.spec.template.metadata.labels['app.kubernetes.io/name'] = 'other'), /no NetworkPolicy/],
   ['no default', 'NetworkPolicy default-deny', (r) => (r.spec.ingress = [{}]), /no NetworkPolicy denies/],
+  ['faults on purpose', 'ConfigMap settings', (r) => (r.data.TXMESH_FAULT_INJECTION = 'true'), /it injects faults/],
+  ['faults by a flag', SERVER, (r) => server(r).args.push('--fault-injection', 'true'), /it injects faults/],
   ['no probe', SERVER, (r) => delete server(r).livenessProbe, /no livenessProbe/],
   ['a probe that is not gRPC', SERVER, (r) => (server(r).readinessProbe = { tcpSocket: { port: 50051 } }), /no gRPC service/],
   ['a probe at a port of nobody\'s', SERVER, (r) => (server(r).readinessProbe.grpc.port = 1), /at port 1/],

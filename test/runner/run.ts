@@ -28,7 +28,7 @@ interface Suite {
 const SUITES: readonly Suite[] = [
   { name: 'check', tests: 'test/rules/**/*.test.ts', run: check },
   { name: 'unit', tests: 'services/**/*.test.ts', run: (args) => vitest('unit', args) },
-  ...['simulation', 'package', 'deploy', 'integration', 'readme'].map((name) => ({
+  ...['simulation', 'package', 'deploy', 'integration', 'load', 'readme'].map((name) => ({
     name,
     tests: `test/${name}/**/*.test.ts`,
     run: (args: readonly string[]) => vitest(name, args),

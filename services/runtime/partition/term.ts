@@ -324,6 +324,7 @@ export class Term<Command extends object, Stored, Reply, Message> {
       operations: puts.length + deletes.length + deleteRanges.length,
       startMs,
       endMs: clock.nowMs(),
+      fault: result.fault,
     });
     return true;
   }

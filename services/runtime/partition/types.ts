@@ -43,6 +43,8 @@ export interface BatchReport {
   readonly operations: number;
   readonly startMs: number;
   readonly endMs: number;
+  /** Name of the fault that was injected on the way. */
+  readonly fault?: string | undefined;
 }
 
 /** Watches a term, for traces and measurements. */

@@ -89,7 +89,12 @@ export interface WriteBatch {
 
 /** Either everything is durable, or a compare did not hold and nothing was changed. */
 export type WriteResult =
-  | { readonly type: 'written'; readonly revision: number }
+  | {
+      readonly type: 'written';
+      readonly revision: number;
+      /** Name of the fault that was injected on the way; see services/runtime/faults. */
+      readonly fault?: string;
+    }
   | { readonly type: 'refused' };
 
 /**

@@ -1,6 +1,7 @@
 /** Turns what a term does for sampled commands into spans; see spans.ts. */
 
 import type { BatchReport, TermObserver } from '../partition/term.ts';
+import { FAULT_ATTRIBUTE } from '../faults/fault.ts';
 import type { ActiveSpan, Spans } from './spans.ts';
 
 export interface ObservedCommand {
@@ -36,6 +37,7 @@ export function spanObserver<Command>(
           'db.system.name': store,
           'db.operation.name': 'write',
           'db.operation.batch.size': report.operations,
+          ...(report.fault !== undefined && { [FAULT_ATTRIBUTE]: report.fault }),
         });
       for (const active of waiting) active.end();
     },

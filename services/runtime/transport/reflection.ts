@@ -13,8 +13,9 @@ import { HEALTH_DESCRIPTOR } from './health-descriptor.ts';
 /** At the same depth in the sources and in dist/. */
 const DESCRIPTORS = new URL('../../gen/descriptors.binpb', import.meta.url);
 
-export function addReflection(server: Pick<grpc.Server, 'addService'>): void {
-  const fileDescriptorProtos = [...loadDescriptors(), HEALTH_DESCRIPTOR];
+/** @param hiddenFiles names of protos that are not told of, because their services are not served */
+export function addReflection(server: Pick<grpc.Server, 'addService'>, hiddenFiles: readonly string[] = []): void {
+  const fileDescriptorProtos = [...loadDescriptors().filter((file) => !hiddenFiles.includes(nameOf(file))), HEALTH_DESCRIPTOR];
   // Of a package definition, the reflection service reads nothing but this list.
   const definition = { all: { fileDescriptorProtos } } as unknown as ConstructorParameters<typeof ReflectionService>[0];
   new ReflectionService(definition).addToServer(server);
@@ -30,6 +31,13 @@ export function loadDescriptors(): Uint8Array[] {
     else reader.skip(wireType);
   }
   return files;
+}
+
+/** Field 1 of a FileDescriptorProto, which comes first. */
+function nameOf(file: Uint8Array): string {
+  const reader = new BinaryReader(file);
+  const [field] = reader.tag();
+  return field === 1 ? reader.string() : '';
 }
 
 function readDescriptors(): Buffer {

@@ -37,6 +37,8 @@ export interface ServerOptions {
   /** Default: without TLS. See credentials.ts. */
   readonly credentials?: grpc.ServerCredentials;
   readonly settings?: Partial<ServerSettings>;
+  /** Protos that reflection does not tell of, by their names. */
+  readonly hiddenFiles?: readonly string[];
 }
 
 /** The port can't be listened on; the message names the setting to change. */
@@ -70,7 +72,7 @@ export class MeshServer {
       'grpc-node.max_session_memory': Number.MAX_SAFE_INTEGER,
     });
     this.health.addTo(this.guarded());
-    addReflection(this.guarded());
+    addReflection(this.guarded(), options.hiddenFiles);
   }
 
   /** Adds a service; it is NOT_SERVING until {@link setServing} says otherwise. */

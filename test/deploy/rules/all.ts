@@ -1,7 +1,7 @@
 import { quotaAgrees, referencesHold, servicesLead, settingsExist } from './consistency.ts';
 import { available, bounded, drained, probed, scaled } from './operation.ts';
 import type { Rule } from './rule.ts';
-import { connected, fixedImages, lockedDown, noToken, restricted } from './security.ts';
+import { connected, fixedImages, lockedDown, noFaults, noToken, restricted } from './security.ts';
 
 export const RULES: readonly Rule[] = [
   lockedDown,
@@ -9,6 +9,7 @@ export const RULES: readonly Rule[] = [
   noToken,
   fixedImages,
   connected,
+  noFaults,
   probed,
   bounded,
   available,

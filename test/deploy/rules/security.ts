@@ -1,6 +1,8 @@
 /** What a pod may do: as little as the restricted Pod Security Standard, and less. */
 
-import { containersOf, nameOf, podsIn } from '../support/resource.ts';
+import { readSettings, SettingError } from '../../../services/settings/read.ts';
+import { environmentOf } from '../support/environment.ts';
+import { containersOf, nameOf, podsIn, serverOf } from '../support/resource.ts';
 import type { Rule } from './rule.ts';
 
 export const lockedDown: Rule = {
@@ -81,3 +83,23 @@ export const connected: Rule = {
     ];
   },
 };
+
+export const noFaults: Rule = {
+  name: 'no server can be made to fail on purpose',
+  check: (resources) =>
+    podsIn(resources).flatMap((pods) => {
+      const server = serverOf(pods);
+      return server !== undefined && injectsFaults(server.args ?? [], environmentOf(server, resources)) ? [`${nameOf(pods.owner)}: it injects faults`] : [];
+    }),
+};
+
+function injectsFaults(args: readonly string[], environment: Readonly<Record<string, string>>): boolean {
+  try {
+    const parsed = readSettings(args, environment);
+    return parsed.type === 'settings' && parsed.settings.faultInjection === 'true';
+  } catch (error) {
+    // Another rule tells of settings that are wrong.
+    if (error instanceof SettingError) return false;
+    throw error;
+  }
+}

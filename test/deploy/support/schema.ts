@@ -1,4 +1,4 @@
-/** Resources against the schema of the API of Kubernetes; schema/README.md tells where that comes from. */
+/** Resources against the schemas of the API of Kubernetes and of the k6 operator; schema/README.md tells where they come from. */
 
 import { readFileSync } from 'node:fs';
 import { Ajv, type ValidateFunction } from 'ajv';
@@ -10,7 +10,12 @@ interface Schema {
   readonly definitions: object;
 }
 
-const schema = JSON.parse(readFileSync(new URL('../schema/kubernetes.json', import.meta.url), 'utf8')) as Schema;
+const read = (file: string): Schema => JSON.parse(readFileSync(new URL(`../schema/${file}`, import.meta.url), 'utf8')) as Schema;
+const [kubernetes, testRun] = [read('kubernetes.json'), read('testrun.json')];
+const schema: Schema = {
+  kinds: { ...kubernetes.kinds, ...testRun.kinds },
+  definitions: { ...kubernetes.definitions, ...testRun.definitions },
+};
 const ajv = new Ajv({ strict: false, allErrors: true });
 const validators = new Map<string, ValidateFunction>();
 

@@ -27,7 +27,8 @@ export async function runNow(cronJob: string): Promise<string> {
 
 async function finished(job: string, seconds: number): Promise<string> {
   const outcome = await waitFor(`job/${job}`, ['Complete', 'Failed'], seconds);
-  const said = await kubectl('logs', `job/${job}`, '--all-containers', '--prefix', '--tail=60');
+  // Of a container that has not begun there is nothing to tell, which is an error beside what the others said.
+  const said = await kubectl('logs', `job/${job}`, '--all-containers', '--prefix', '--tail=60').catch((error: Error) => error.message);
   if (outcome === 'Failed') throw new Error(`the job ${job} failed:\n${said}`);
   return said.trim();
 }

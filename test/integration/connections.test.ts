@@ -16,7 +16,7 @@ const BOUND_MS = 30_000;
 describe('connections with a maximum age', () => {
   test('end while calls and streams run on them, and no call fails or is lost', async () => {
     const ages = { maxConnectionAgeMs: 250, connectionGraceMs: 1_000 };
-    const cluster = await startMesh({ partitions: 4, queues: ['queue'], counters: ['counter'], server: ages }, 2);
+    const cluster = await startMesh({ partitions: 4, leaseTtlMs: 10_000, queues: ['queue'], counters: ['counter'], server: ages }, 2);
     onTestFinished(() => cluster.close());
     const mesh = connect({ addresses: cluster.nodes.map(({ address }) => address) });
     onTestFinished(() => mesh.close());

@@ -39,7 +39,7 @@ describe('certificates that are renewed', () => {
       const certificates = new CertificateFiles(files, { pollMs: POLL_MS, log });
       return { server: serverCredentials(certificates), channels: channelCredentials(certificates) };
     };
-    const cluster = await startMesh({ partitions: 4, queues: ['queue'], counters: ['counter'] }, 0);
+    const cluster = await startMesh({ partitions: 4, leaseTtlMs: 10_000, queues: ['queue'], counters: ['counter'] }, 0);
     onTestFinished(() => cluster.close());
     for (const volume of [one, two]) await cluster.add({}, { credentials: credentialsFor(volume), log: () => undefined });
     await Promise.all(cluster.nodes.map((node) => node.ready()));

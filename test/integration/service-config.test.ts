@@ -56,7 +56,7 @@ describe('the service config', () => {
   });
 
   test('with it a plain client does not notice that a replica falls silent and dies', async () => {
-    const mesh = await startMesh({ partitions: 1 }, 1);
+    const mesh = await startMesh({ partitions: 1, leaseTtlMs: 10_000 }, 1);
     onTestFinished(() => mesh.close());
     // The second leads nothing, so that nobody has to take over from it.
     const second = await mesh.add({ coordinator: false, participants: [] });

@@ -17,7 +17,7 @@ const execute = () => ({ transactionId: newId(), operations: [putOp('inventory',
 test('while every replica is full of work, new work is refused, and phase 2, inquiries and registrations go on', async () => {
   let losing = true;
   const mesh = await startMesh(
-    { partitions: 1, server: { maxCalls: MAX_CALLS, maxStreams: MAX_STREAMS }, participants: [], queues: ['queue'] },
+    { partitions: 1, leaseTtlMs: 10_000, server: { maxCalls: MAX_CALLS, maxStreams: MAX_STREAMS }, participants: [], queues: ['queue'] },
     1,
     { faults: { loses: (lost) => losing && lost.to === 'participant' && lost.message.type === 'commit' } },
   );

@@ -50,8 +50,6 @@ interface Images {
   named(manifest: string): string;
   readonly txmesh: string;
   readonly next: string;
-  /** Names of those that this run made. */
-  readonly made: readonly string[];
 }
 
 async function main(): Promise<number> {
@@ -61,10 +59,10 @@ async function main(): Promise<number> {
   if (tools === undefined) throw new Error('grpcurl is needed: put it, or go to build it, on PATH');
   const folder = mkdtempSync(join(tmpdir(), 'txmesh-e2e-'));
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => leave(signal));
-  let made: readonly string[] = [];
+  /** Names of the images that this run made. */
+  const made: string[] = [];
   try {
-    const images = await provideAll(context);
-    made = images.made;
+    const images = await provideAll(context, made);
     steps.say(await steps.run('skaffold', () => trySkaffold(context)));
     await steps.run('deployment until all is ready', () => deploy(images, folder));
     const grpcurl = new Grpcurl(folder, tools.grpcurl);
@@ -111,9 +109,10 @@ function leave(signal: NodeJS.Signals): void {
   process.kill(process.pid, signal);
 }
 
-async function provideAll(context: string): Promise<Images> {
+async function provideAll(context: string, made: string[]): Promise<Images> {
   const built = await steps.run('image', () => buildImage(version));
   const next = await steps.run('another image', () => buildImage(`${version}-next`));
+  made.push(built, next);
   steps.say(`built ${built}, ${await sizeMb(built)} MB, and ${next}; bringing them to ${context}`);
   return steps.run('images for the cluster', async () => {
     const manifests = await Promise.all(['overlay', 'load'].map((overlay) => run('kubectl', ['kustomize', join(import.meta.dirname, overlay)])));
@@ -122,9 +121,10 @@ async function provideAll(context: string): Promise<Images> {
     names.delete(ours);
     const provided = await provideImages([...names], context);
     const [image, nextImage] = [await shipImage(built, context), await shipImage(next, context)];
+    for (const name of [image, nextImage]) if (!made.includes(name)) made.push(name);
     provided.set(ours, image);
     const named = (manifest: string): string => manifest.replaceAll(/(?<=image: )\S+$/gm, (name) => provided.get(name) ?? name);
-    return { named, txmesh: image, next: nextImage, made: [...new Set([built, next, image, nextImage])] };
+    return { named, txmesh: image, next: nextImage };
   });
 }
 

@@ -15,7 +15,7 @@ import { startNode, type Node } from '../../../services/mesh.ts';
 import { catalogueOfMesh } from '../../../services/mesh/access.ts';
 import { openSecurity } from '../../../services/runtime/security/open.ts';
 import { MemoryStore } from '../../../services/runtime/store/memory.ts';
-import { hasOpenssl, TestAuthority } from '../support/authority.ts';
+import { hasOpenssl, TestAuthority } from '../support/spiffe-authority.ts';
 import { Notebook } from '../support/notebook.ts';
 import { AUDIENCE, ISSUER, TokenIssuer } from '../support/token-issuer.ts';
 

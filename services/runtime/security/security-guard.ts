@@ -42,7 +42,7 @@ export class SecurityGuard implements Guard, Visited {
   private readonly limits: Limits;
   /** By SPIFFE id; '': of nobody. */
   private readonly rights = new BoundedMap<string, Rights>(MOST_RIGHTS);
-  private readonly judgeOfRights = new RightsJudge();
+  private readonly judgeOfRights: RightsJudge;
   private readonly open = new Set<OpenVisit>();
   private policy: Policy | undefined;
 
@@ -51,6 +51,8 @@ export class SecurityGuard implements Guard, Visited {
     this.clock = options.clock;
     this.policy = options.policy;
     this.limits = new Limits(options.clock);
+    const administration = new Set(options.catalogue.entries.filter(({ access }) => access.right === 'admin').map(({ name }) => name));
+    this.judgeOfRights = new RightsJudge((method) => administration.has(method));
   }
 
   of(path: string): Door {
@@ -67,6 +69,7 @@ export class SecurityGuard implements Guard, Visited {
   /** Puts another policy in force, for the streams that are open too. */
   follow(policy: Policy): void {
     this.policy = policy;
+    this.rights.clear();
     for (const visit of [...this.open]) visit.reconsider();
   }
 
@@ -122,7 +125,9 @@ export class SecurityGuard implements Guard, Visited {
     const { denial, failure } = judge;
     if (failure !== undefined) return failure;
     if (denial !== undefined) return this.deny(entry, caller, call, denial);
-    if (entry.access.judge !== undefined) this.tell({ caller, entry, call }, judge.rule);
+    for (const { method, rule, resource } of judge.carried)
+      this.options.audit.record({ decision: 'allowed', caller: caller.principal, call, method, resource, rule });
+    if (entry.access.judge !== undefined) this.tell({ caller, entry, call }, judge.rule, judge);
     return undefined;
   }
 
@@ -150,12 +155,12 @@ export class SecurityGuard implements Guard, Visited {
     this.options.observer.refused((metadata?.['limit'] as Exceeded | undefined) ?? ('callers' satisfies AdmissionRefusal));
   }
 
-  private tell({ caller, entry, call }: Pick<GuardedVisit, 'caller' | 'entry' | 'call'>, rule: string): void {
+  private tell({ caller, entry, call }: Pick<GuardedVisit, 'caller' | 'entry' | 'call'>, rule: string, judge?: RightsJudge): void {
     const { observer, audit, auditAllowed } = this.options;
     observer.decided('allowed');
     const { right } = entry.access;
     if (auditAllowed || right === 'admin' || right === 'participate')
-      audit.record({ decision: 'allowed', caller: caller.principal, call, method: entry.name, rule });
+      audit.record({ decision: 'allowed', caller: caller.principal, call, method: entry.name, resource: judge?.resource, rule });
   }
 
   /** The token, or what should be one, names nobody. */

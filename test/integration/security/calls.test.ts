@@ -15,7 +15,7 @@ import { startNode, type Node } from '../../../services/mesh.ts';
 import { catalogueOfMesh } from '../../../services/mesh/access.ts';
 import { openSecurity } from '../../../services/runtime/security/open.ts';
 import { MemoryStore } from '../../../services/runtime/store/memory.ts';
-import { hasOpenssl, TestAuthority } from '../support/authority.ts';
+import { hasOpenssl, TestAuthority } from '../support/spiffe-authority.ts';
 import { Notebook } from '../support/notebook.ts';
 import { AUDIENCE, ISSUER, TokenIssuer } from '../support/token-issuer.ts';
 
@@ -154,7 +154,13 @@ describe('a policy', () => {
     const twice = Buffer.concat([field(1, 'stock'), field(1, 'prices'), field(2, 'k')]);
     const operation = { typeUrl: 'type.googleapis.com/txmesh.keyvalue.v1.PutOperation', value: twice };
     await expect(shop.execute({ operations: [{ participant: 'inventory', routingKey: 'k', operation }] })).rejects.toMatchObject(denied);
-    expect((await served.as('operator').queue().topics.get('orders')).name).toBe('orders');
+    const operator = served.as('operator');
+    expect((await operator.queue().topics.get('orders')).name).toBe('orders');
+    // Allowed, it is told as what it is.
+    expect((await operator.execute({ operations: [configure('orders')] })).committed).toBe(true);
+    const told = served.logs.find(({ method, decision }) => method === 'QueueService/DeleteTopic' && decision === 'allowed');
+    expect(told).toMatchObject({ message: 'audit', caller_type: 'token', resource: 'topics/orders', rule: 'operators' });
+    expect(served.logs.find(({ method }) => method === 'QueueService/CreateTopic')).toMatchObject({ decision: 'allowed', participant: 'queue', resource: 'topics/orders' });
   });
 
   test('takes forwarded calls from replicas alone', async () => {

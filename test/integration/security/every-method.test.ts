@@ -10,7 +10,7 @@ import { startNode, type Node } from '../../../services/mesh.ts';
 import { catalogueOfMesh } from '../../../services/mesh/access.ts';
 import { openSecurity, type Security } from '../../../services/runtime/security/open.ts';
 import { MemoryStore } from '../../../services/runtime/store/memory.ts';
-import { hasOpenssl, TestAuthority, type Asks, type Wanted } from '../support/authority.ts';
+import { hasOpenssl, TestAuthority, type Asks, type Wanted } from '../support/spiffe-authority.ts';
 import { callEmpty, everyMethod, type DescribedMethod } from '../support/methods.ts';
 import { AUDIENCE, ISSUER, TokenIssuer } from '../support/token-issuer.ts';
 

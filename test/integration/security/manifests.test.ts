@@ -11,7 +11,7 @@ import { catalogueOfMesh } from '../../../services/mesh/access.ts';
 import { systemClock } from '../../../services/runtime/clock.ts';
 import { openSecurity } from '../../../services/runtime/security/open.ts';
 import { MemoryStore } from '../../../services/runtime/store/memory.ts';
-import { hasOpenssl, TestAuthority } from '../support/authority.ts';
+import { hasOpenssl, TestAuthority } from '../support/spiffe-authority.ts';
 import { until } from '../support/until.ts';
 
 const POLICY = resolve(import.meta.dirname, '../../../deploy/components/mtls/policy.yaml');

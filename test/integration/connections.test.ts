@@ -14,16 +14,38 @@ import { until } from './support/until.ts';
 const BOUND_MS = 30_000;
 
 describe('connections with a maximum age', () => {
-  test('end while calls and streams run on them, and no call fails or is lost', async () => {
-    const ages = { maxConnectionAgeMs: 250, connectionGraceMs: 1_000 };
+  test('end in good order: calls of a client that retries nothing but what was refused unseen are all answered, forwarded or not', async () => {
+    const cluster = await startMesh({ partitions: 4, leaseTtlMs: 10_000, server: { maxConnectionAgeMs: 250 } }, 2);
+    onTestFinished(() => cluster.close());
+    const load = new Load();
+    let ended = 0;
+    for (const { address } of cluster.nodes) {
+      const client = new grpc.Client(address, grpc.credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 });
+      onTestFinished(() => client.close());
+      await plainGet(client);
+      const channel = client.getChannel();
+      const follow = (state: grpc.connectivityState): void =>
+        channel.watchConnectivityState(state, Infinity, (error) => {
+          if (error !== undefined) return;
+          if (state === grpc.connectivityState.READY) ended++;
+          follow(channel.getConnectivityState(true));
+        });
+      follow(channel.getConnectivityState(true));
+      for (let i = 0; i < 4; i++) load.add(`reads ${address} ${i}`, () => plainGet(client, `${i}`));
+    }
+    await until('connections have ended some times', BOUND_MS, () => ended >= 8 || load.failures.length > 0, () => ended);
+    await load.stop();
+    expect(load.failures).toEqual([]);
+  });
+
+  test('are cut off after their grace while streams of the SDK run on them, and no call fails or is lost', async () => {
+    const ages = { maxConnectionAgeMs: 250, connectionGraceMs: 500 };
     const cluster = await startMesh({ partitions: 4, leaseTtlMs: 10_000, queues: ['queue'], counters: ['counter'], server: ages }, 2);
     onTestFinished(() => cluster.close());
     const mesh = connect({ addresses: cluster.nodes.map(({ address }) => address) });
     onTestFinished(() => mesh.close());
     await prepareLoad(mesh);
     await mesh.queue().subscriptions.create('billing', 'orders', { ackDeadlineMs: 2_000 });
-    const plain = new grpc.Client(cluster.nodes[0]!.address, grpc.credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 });
-    onTestFinished(() => plain.close());
     const streamEnds = vi.spyOn(Reflect.get(mesh, 'executor') as { onEnd(): void }, 'onEnd');
     const handled = new Set<number>();
     const stopping = new AbortController();
@@ -35,7 +57,6 @@ describe('connections with a maximum age', () => {
     }, { signal: stopping.signal });
     const load = new Load();
     load.addSdk(mesh);
-    load.add('plain reads', () => plainGet(plain));
     await until('streams have been cut off some times', BOUND_MS, () => streamEnds.mock.calls.length >= 4 || load.failures.length > 0);
     await load.more(20);
     await load.stop();

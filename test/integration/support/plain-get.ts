@@ -5,9 +5,9 @@ import { KeyValueServiceService as KeyValue } from '../../../services/gen/txmesh
 
 const BOUND_MS = 30_000;
 
-export function plainGet(client: grpc.Client): Promise<void> {
+export function plainGet(client: grpc.Client, key = 'k'): Promise<void> {
   const { path, requestSerialize, responseDeserialize } = KeyValue.get;
-  const request = { participant: 'inventory', collection: 'c', key: 'k', consistency: 0 as const, transaction: undefined };
+  const request = { participant: 'inventory', collection: 'c', key, consistency: 0 as const, transaction: undefined };
   return new Promise((resolve, reject) => {
     client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, { deadline: Date.now() + BOUND_MS }, (error) => {
       // That the key is absent is an answer.

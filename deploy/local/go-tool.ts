@@ -45,7 +45,7 @@ export const GO_TOOLS = {
 
 export type FoundTool = { readonly path: string } | { readonly path: undefined; readonly reason: string };
 
-/** k6 is the longest: minutes on two idle cores, and over ten on busy ones. */
+/** k6 is the longest: four minutes of CPU, which took over ten on a machine with other work. */
 const BUILD_TIMEOUT_MS = 25 * 60_000;
 /** A lock that its holder has not touched for this long belongs to a process that is gone. */
 const LOCK_STALE_MS = 30_000;

@@ -114,7 +114,7 @@ describe('stopping', () => {
   });
 
   test('between the decision and phase 2, the next start finishes the transaction', async () => {
-    const mesh = await start({ partitions: 1 }, 1, { faults: { loses: ({ type }) => type === 'commit' } });
+    const mesh = await start({ partitions: 1 }, 1, { faults: { loses: (lost) => lost.to === 'participant' && lost.message.type === 'commit' } });
     const { transaction } = await execute(mesh, 'half');
     const { transactionId } = transaction!;
     const held = await mesh.call(coordinator.getTransaction, { transactionId });

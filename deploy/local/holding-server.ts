@@ -6,5 +6,5 @@
 import { runServer } from '../../services/server.ts';
 
 process.exitCode = await runServer(process.argv.slice(2), process.env, {
-  faults: { loses: (message) => message.type === 'commit' || message.type === 'abort' },
+  faults: { loses: (lost) => lost.to === 'participant' && (lost.message.type === 'commit' || lost.message.type === 'abort') },
 });

@@ -106,8 +106,9 @@ export class Mount {
   }
 
   private sendFromCoordinator(message: CoordinatorMessage, links: Links): void {
+    if (this.ports.faults?.loses(message) === true) return;
     if (message.to === 'everybody') links.mark(message.mark);
-    else if (this.ports.faults?.loses(message.message) !== true) links.toParticipant(message.message);
+    else links.toParticipant(message.message);
   }
 
   /**

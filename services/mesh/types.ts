@@ -1,7 +1,7 @@
 /** What a process of a mesh is told, what it needs of the world, and what it is. */
 
 import type * as grpc from '@grpc/grpc-js';
-import type { ToParticipant } from '../kernel/messages.ts';
+import type { Message as CoordinatorMessage } from '../kernel/coordinator/types.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { ClusterView } from '../runtime/cluster/view.ts';
 import type { Store } from '../runtime/store/store.ts';
@@ -46,8 +46,8 @@ export interface NodeSettings {
 
 /** What can go wrong on purpose, for the tour and for tests. Nothing else sets it. */
 export interface Faults {
-  /** Whether this message of a coordinator partition is lost on its way, as the network may lose it. */
-  loses(message: ToParticipant): boolean;
+  /** Whether this message of a coordinator partition, to a participant or to everybody, is lost on its way. */
+  loses(message: CoordinatorMessage): boolean;
 }
 
 export interface NodePorts {

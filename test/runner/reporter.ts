@@ -4,8 +4,8 @@ import type { Reporter, SerializedError, TestModule, TestSuite, Vitest } from 'v
 /** What the runner learns about one run of vitest. */
 export interface Report {
   readonly passed: number;
-  /** Failed tests, and files and hooks that failed outside a test. */
-  readonly failed: number;
+  /** Names of failed tests, and of files and suites in which something failed outside a test. */
+  readonly failed: readonly string[];
   readonly skipped: readonly { readonly name: string; readonly reason: string }[];
 }
 
@@ -19,21 +19,22 @@ export default class ReportWriter implements Reporter {
 
   onTestRunEnd(modules: readonly TestModule[], unhandled: readonly SerializedError[]): void {
     let passed = 0;
-    let failed = unhandled.length;
+    const failed = unhandled.map(({ message }) => `an error that nobody caught: ${message}`);
     const skipped: { name: string; reason: string }[] = [];
     for (const module of modules) {
-      failed += module.errors().length;
-      for (const suite of module.children.allSuites()) failed += suite.errors().length;
+      const name = (what: string): string => `${module.relativeModuleId}: ${what}`;
+      failed.push(...module.errors().map(({ message }) => name(message)));
+      for (const suite of module.children.allSuites()) failed.push(...suite.errors().map(({ message }) => name(`${suite.fullName}: ${message}`)));
       for (const test of module.children.allTests()) {
         const result = test.result();
         if (result.state === 'passed') passed++;
-        else if (result.state === 'failed') failed++;
+        else if (result.state === 'failed') failed.push(name(test.fullName));
         else {
           const note = result.state === 'skipped' ? result.note : undefined;
           // What `-t` leaves out was not asked for.
           if (this.isFiltered && note === undefined) continue;
           const reason = note ?? (isBroken(test.parent) ? 'what prepares it failed' : 'no reason given (context.skip takes one)');
-          skipped.push({ name: `${module.relativeModuleId}: ${test.fullName}`, reason });
+          skipped.push({ name: name(test.fullName), reason });
         }
       }
     }

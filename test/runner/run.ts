@@ -64,9 +64,8 @@ async function main([first, ...others]: readonly string[]): Promise<number> {
 
 /** A suite that ran nothing proves nothing. */
 function refuseEmptiness(name: string, report: Report): Report {
-  if (report.passed + report.failed + report.skipped.length > 0) return report;
-  console.error(`No test ran in "${name}": a suite without tests counts as failed.`);
-  return { ...report, failed: 1 };
+  if (report.passed + report.failed.length + report.skipped.length > 0) return report;
+  return { ...report, failed: [`${name}: no test ran, and a suite without tests proves nothing`] };
 }
 
 function conclude(results: readonly { name: string; seconds: number; report: Report }[]): number {
@@ -74,19 +73,21 @@ function conclude(results: readonly { name: string; seconds: number; report: Rep
   for (const { name, seconds, report } of results) {
     console.log(`${name.padEnd(12)} ${seconds.toFixed(1).padStart(7)} s   ${summary(report)}`);
   }
+  const failed = results.flatMap(({ report }) => report.failed);
+  for (const name of failed) console.log(`\n*** FAILED: ${name}`);
   const skipped = results.flatMap(({ report }) => report.skipped);
   const strict = process.env['CI'] === 'true';
   for (const { name, reason } of skipped) {
     console.log(`\n*** SKIPPED${strict ? ', WHICH FAILS WITH CI=true' : ''}: ${name}\n*** because ${reason}`);
   }
   const passed = results.reduce((sum, { report }) => sum + report.passed, 0);
-  const failed = results.reduce((sum, { report }) => sum + report.failed, strict ? skipped.length : 0);
-  console.log(`\n${summary({ passed, failed, skipped: strict ? [] : skipped })}`);
-  return failed === 0 && passed > 0 ? 0 : 1;
+  const all = strict ? { failed: [...failed, ...skipped.map(({ name }) => name)], skipped: [] } : { failed, skipped };
+  console.log(`\n${summary({ passed, ...all })}`);
+  return all.failed.length === 0 && passed > 0 ? 0 : 1;
 }
 
 function summary({ passed, failed, skipped }: Report): string {
-  return `${passed} passed, ${failed} failed${skipped.length > 0 ? `, ${skipped.length} skipped` : ''}`;
+  return `${passed} passed, ${failed.length} failed${skipped.length > 0 ? `, ${skipped.length} skipped` : ''}`;
 }
 
 const heading = (text: string) => console.log(`\n--- ${text} ${'-'.repeat(Math.max(3, 74 - text.length))}\n`);
@@ -94,15 +95,15 @@ const heading = (text: string) => console.log(`\n--- ${text} ${'-'.repeat(Math.m
 /** The checks that are not tests count as one each; then the tests of the rules. */
 async function check(args: readonly string[]): Promise<Report> {
   let passed = 0;
-  let failed = 0;
+  const failed: string[] = [];
   for (const [name, [program, ...programArgs]] of Object.entries(CHECKS)) {
     const ok = (await run(path.join(ROOT, 'node_modules/.bin', program), programArgs)) === 0;
     console.log(`${ok ? 'ok    ' : 'FAILED'} ${name}`);
     if (ok) passed++;
-    else failed++;
+    else failed.push(`check: ${name}`);
   }
   const tests = await vitest('rules', args);
-  return { passed: passed + tests.passed, failed: failed + tests.failed, skipped: tests.skipped };
+  return { passed: passed + tests.passed, failed: [...failed, ...tests.failed], skipped: tests.skipped };
 }
 
 /** Runs one project of vitest.config.ts. A run that ends badly has failed, whatever it reported. */
@@ -114,8 +115,8 @@ async function vitest(project: string, args: readonly string[]): Promise<Report>
     const script = path.join(ROOT, 'node_modules/vitest/vitest.mjs');
     const command = [script, 'run', '--project', project, '--passWithNoTests', ...reporters, ...args];
     const code = await run(process.execPath, command, { TEST_REPORT_FILE: file });
-    const report: Report = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { passed: 0, failed: 1, skipped: [] };
-    return code === 0 || report.failed > 0 ? report : { ...report, failed: 1 };
+    const report: Report = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { passed: 0, failed: [], skipped: [] };
+    return code === 0 || report.failed.length > 0 ? report : { ...report, failed: [`${project}: vitest ended with ${code}`] };
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -18,7 +18,7 @@ let mesh: Meshed;
 let losing = false;
 
 beforeAll(async () => {
-  mesh = await startMesh({ partitions: 4 }, 1, { faults: { loses: ({ type }) => losing && type === 'commit' } });
+  mesh = await startMesh({ partitions: 4 }, 1, { faults: { loses: (lost) => losing && lost.to === 'participant' && lost.message.type === 'commit' } });
 });
 afterAll(() => mesh.close());
 

@@ -47,7 +47,7 @@ export const GO_TOOLS = {
 
 export type FoundTool = { readonly path: string } | { readonly path: undefined; readonly reason: string };
 
-/** k6 is the longest: minutes on two idle cores, and over ten on busy ones. */
+/** k6 is the longest: four minutes of CPU, which took over ten on a machine with other work. */
 const BUILD_TIMEOUT_MS = 25 * 60_000;
 const BUILD_OUTPUT_BYTES = 16 * 1024 * 1024;
 /** A lock that its holder has not touched for this long belongs to a process that is gone. */

@@ -132,6 +132,25 @@ describe('the lmdb store across openings', () => {
     await (await open(folder)).close();
   });
 
+  it('what a reader keeps of its moment is given back when it was killed', async () => {
+    const folder = newFolder();
+    const store = await open(folder);
+    await store.write({ puts: [{ key: 'a', value: Buffer.from('1') }] });
+    const { child, lines } = start('read', folder);
+    expect((await lines.next()).value).toBe('open');
+    const observer = openDatabase({ ...lmdbOptions(folder), readOnly: true });
+    const isListed = (): boolean => new RegExp(`^\\s*${child.pid}\\s`, 'm').test(observer.readerList());
+    expect(isListed()).toBe(true);
+    await store.compact();
+    expect(isListed()).toBe(true);
+    await kill(child);
+    expect(isListed()).toBe(true);
+    await store.compact();
+    expect(isListed()).toBe(false);
+    await observer.close();
+    await store.close();
+  });
+
   it('a second opening in the same process is refused too', async () => {
     const folder = newFolder();
     const store = await open(folder);

@@ -132,8 +132,10 @@ class LmdbStore implements Store {
     return this.#live.watch(range, handlers);
   }
 
+  /** A backup that was killed keeps its place among lmdb's readers, and the pages of its moment. */
   async compact(): Promise<void> {
     this.#requireUsable();
+    this.#environment.database.readerCheck();
   }
 
   /** The limit is the file and what the disk has left. */

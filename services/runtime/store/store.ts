@@ -166,8 +166,8 @@ export interface Store {
   /** Follows the leased keys in a range, from a snapshot on, until closed; reconnects by itself. */
   watch(range: Range, handlers: WatchHandlers): Watch;
   /**
-   * Removes history that nobody reads: on etcd everything older than the call before this one. Does
-   * nothing on engines without history.
+   * Removes history that nobody reads: on etcd everything older than the call before this one, on lmdb
+   * what was kept for processes that are gone. Does nothing on engines without history.
    */
   compact(): Promise<void>;
   /** Bytes in use, for reports and back-pressure; `limitBytes` undefined where there is none. */

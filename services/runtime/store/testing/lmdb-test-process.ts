@@ -2,6 +2,7 @@
 import { writeSync } from 'node:fs';
 import { systemClock } from '../../clock.ts';
 import { StoreError } from '../errors.ts';
+import { openLmdbSnapshot } from '../lmdb-snapshot.ts';
 import { openLmdbStore } from '../lmdb.ts';
 import { prefixRange, type Store } from '../store.ts';
 
@@ -54,13 +55,19 @@ async function fill(store: Store): Promise<void> {
   await store.close();
 }
 
-const [mode, folder] = process.argv.slice(2);
-const store = await openLmdbStore(folder!, systemClock);
-if (mode === 'write') {
-  await writeForEver(store);
-} else if (mode === 'fill') {
-  await fill(store);
-} else {
+function stay(): void {
   tell('open');
   setInterval(() => undefined, 60_000);
+}
+
+const [mode, folder] = process.argv.slice(2);
+if (mode === 'read') {
+  // As a backup does, beside whoever has the folder.
+  openLmdbSnapshot(folder!);
+  stay();
+} else {
+  const store = await openLmdbStore(folder!, systemClock);
+  if (mode === 'write') await writeForEver(store);
+  else if (mode === 'fill') await fill(store);
+  else stay();
 }

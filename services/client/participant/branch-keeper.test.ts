@@ -59,6 +59,17 @@ describe('the branch keeper', () => {
     await keeper.close();
   });
 
+  test('once it is closed, the manager belongs to somebody else: an outcome that comes late is refused', async () => {
+    const { manager, keeper } = setUp();
+    const [one, two] = [branch(1), branch(2)];
+    await keeper.prepare(one, [], context);
+    await keeper.prepare(two, [], context);
+    await keeper.close();
+    await expect(keeper.commit(one)).rejects.toThrow('the participant is stopping');
+    await expect(keeper.abort(two)).rejects.toThrow('the participant is stopping');
+    expect(manager.calls).toEqual(['prepare 1', 'prepare 2']);
+  });
+
   test('gives an older attempt up before it prepares a newer one (T5)', async () => {
     const { manager, keeper } = setUp();
     const older = branch(1);

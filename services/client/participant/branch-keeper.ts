@@ -6,6 +6,7 @@
 import { compareAttempts } from '../../kernel/attempt.ts';
 import type { Failure } from '../../kernel/failure.ts';
 import type { Timer } from '../../runtime/clock.ts';
+import { FailureError } from '../../runtime/errors/failure-error.ts';
 import type { Environment } from '../options.ts';
 import { keyOf } from './branch-key.ts';
 import { Inquiries, type Inquire } from './inquiries.ts';
@@ -76,6 +77,7 @@ export class BranchKeeper {
   /** Resolves when the branch is durably committed. */
   commit(branch: Branch): Promise<void> {
     return this.inTurn(branch, async () => {
+      this.requireOpen();
       if (!this.holds(branch)) return; // It was committed before, and may be forgotten by now.
       await this.manager.commit(branch);
       this.release(branch);
@@ -87,6 +89,7 @@ export class BranchKeeper {
   abort(branch: Branch): Promise<void> {
     this.preparing.get(keyOf(branch))?.abort();
     return this.inTurn(branch, async () => {
+      this.requireOpen();
       if (this.committed.has(keyOf(branch))) return;
       if (this.holds(branch)) {
         await this.manager.abort(branch);
@@ -199,6 +202,11 @@ export class BranchKeeper {
   private holds(branch: Branch): boolean {
     const held = this.held.get(branch.transactionId)?.branch;
     return held !== undefined && keyOf(held) === keyOf(branch);
+  }
+
+  /** By the time that this one is closed, another one may have the resource manager. */
+  private requireOpen(): void {
+    if (this.closed) throw new FailureError({ reason: 'DRAINING', message: 'the participant is stopping' });
   }
 
   private rememberAborted(branch: Branch): void {

@@ -112,7 +112,11 @@ describe('what was given out after the backup is never given out again', () => {
     const source = new MemoryStore(systemClock);
     const before = await serveFrom(source);
     const shelf = before.mesh.keyValue('inventory').collection('shelf');
-    const twoPlaces = (): Promise<unknown> => before.mesh.execute({ operations: [put('inventory', 'shelf', 'x', '1'), put('payments', 'shelf', 'x', '1')] });
+    /** Finished at both: what is under way at the backup is applied, and so numbered, after the restore. */
+    const twoPlaces = async (): Promise<void> => {
+      const { transactionId } = await before.mesh.execute({ operations: [put('inventory', 'shelf', 'x', '1'), put('payments', 'shelf', 'x', '1')] });
+      await until('it is applied', BOUND_MS, async () => (await before.mesh.get(transactionId)).state === 'COMMITTED');
+    };
     await shelf.put('a', '1');
     await twoPlaces();
     const { store, numbersAbove } = await throughBackup(source);

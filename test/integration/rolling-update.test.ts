@@ -17,11 +17,6 @@ const WORKERS = 4;
 /** Orders that are placed between two steps. */
 const BETWEEN = 50;
 
-interface Gap {
-  readonly step: string;
-  readonly longestMs: number;
-}
-
 /** The longest time without a placed order between two moments, by Date.now(). */
 function longestGapMs({ placed }: Orders, fromMs: number, toMs: number): number {
   const times = [fromMs, ...[...placed.values()].filter((atMs) => atMs >= fromMs && atMs <= toMs).sort((a, b) => a - b), toMs];
@@ -47,7 +42,6 @@ test('replicas of the previous release are replaced one by one under load, and b
   orders.run(WORKERS);
   await orders.goOn(BETWEEN);
 
-  const gaps: Gap[] = [];
   /** As a StatefulSet does: the old one drains and ends, and one of the other version takes its place. */
   const replace = async (name: string, role: Role, main: string | undefined): Promise<string> => {
     const fromMs = Date.now();
@@ -55,7 +49,7 @@ test('replicas of the previous release are replaced one by one under load, and b
     expect(await cluster.replicas.get(name)!.stop(), `${name} drains`).toBe(0);
     const successor = await cluster.add(role, main);
     await orders.goOn(BETWEEN);
-    gaps.push({ step, longestMs: longestGapMs(orders, fromMs, Date.now()) });
+    console.log(`${step.padEnd(40)} longest time without an order ${longestGapMs(orders, fromMs, Date.now())} ms, all in ${Date.now() - fromMs} ms`);
     return successor;
   };
   const of = (role: Role): string[] => [...cluster.replicas].filter(([name, { running }]) => running && name.startsWith(role)).map(([name]) => name);
@@ -78,11 +72,6 @@ test('replicas of the previous release are replaced one by one under load, and b
   const found = await ordersOf(mesh, violations);
   for (const id of placed.keys()) if (!found.has(id)) violations.push(`the order ${id} was placed, and is lost`);
   for (const id of found) if (!placed.has(id)) violations.push(`the order ${id} is there, and was told not to be placed`);
-  console.log(
-    [
-      `${placed.size} orders placed; refused, and not placed: ${[...refused].map(([reason, count]) => `${reason} ${count}`).join(', ') || 'none'}`,
-      ...gaps.map(({ step, longestMs }) => `  ${step.padEnd(42)} longest time without an order ${longestMs} ms`),
-    ].join('\n'),
-  );
+  console.log(`${placed.size} orders placed; refused, and not placed: ${[...refused].map(([reason, count]) => `${reason} ${count}`).join(', ') || 'none'}`);
   expect(violations).toEqual([]);
-}, 3 * BOUND_MS);
+}, 10 * BOUND_MS);

@@ -21,10 +21,8 @@ const run = promisify(execFile);
 export type PreviousRelease =
   /** `main` is the script that runs a server of it. */
   | { readonly type: 'here'; readonly main: string }
-  /** This copy of the sources has no history, or only the last part of it; nothing is wrong. */
-  | { readonly type: 'no-history'; readonly reason: string }
-  /** There is a history, and the commit is not in it: the pin is wrong. */
-  | { readonly type: 'unknown'; readonly reason: string };
+  /** This copy of the sources has no history, or not all of it. */
+  | { readonly type: 'absent'; readonly reason: string };
 
 export async function previousRelease(): Promise<PreviousRelease> {
   const folder = join(ROOT, '.cache', 'previous-release', PREVIOUS_RELEASE);
@@ -32,11 +30,10 @@ export async function previousRelease(): Promise<PreviousRelease> {
   if (existsSync(folder)) return { type: 'here', main };
   const where = `commit ${PREVIOUS_RELEASE} (test/integration/support/previous-release.ts)`;
   const shallow = await git('rev-parse', '--is-shallow-repository').catch(() => undefined);
-  if (shallow === undefined) return { type: 'no-history', reason: `these sources are in no git repository, and the previous release is its ${where}` };
+  if (shallow === undefined) return { type: 'absent', reason: `these sources are in no git repository, and the previous release is its ${where}` };
   if ((await git('cat-file', '-e', `${PREVIOUS_RELEASE}^{commit}`).catch(() => undefined)) === undefined) {
-    return shallow.trim() === 'true'
-      ? { type: 'no-history', reason: `the clone is shallow and lacks ${where}: git fetch --unshallow brings it` }
-      : { type: 'unknown', reason: `the repository lacks ${where}: name one that it has` };
+    const remedy = shallow.trim() === 'true' ? 'the clone is shallow: git fetch --unshallow brings it' : 'its history was cut off, or another commit is to be named';
+    return { type: 'absent', reason: `this repository lacks ${where}: ${remedy}` };
   }
   await extract(folder);
   return { type: 'here', main };

@@ -3,7 +3,6 @@
 import { Consistency, Kind } from '../gen/txmesh/counter/v1/counter.ts';
 import type {
   AskPartitionResponse,
-  FrozenSlot,
   InstalledSlot,
   PartitionAdd,
   PartitionAdds,
@@ -105,10 +104,6 @@ export function toSlot({ name, id, slot, generation, value, floor, tokens }: Mov
 export function fromSlot({ name, generation, value, floor, tokens }: InstalledSlot): MovingSlot {
   const { name: counter, id, slot } = name!;
   return { name: counter, id, slot, generation, value, floor, tokens: tokens.map((group) => fromGroup(group, '')) };
-}
-
-export function fromFrozen({ slot }: FrozenSlot): MovingSlot | undefined {
-  return slot?.name === undefined ? undefined : fromSlot(slot);
 }
 
 export function toState({ name, components }: ReplicatedState): StateMessage {

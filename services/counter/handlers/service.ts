@@ -1,12 +1,11 @@
 /** What the handlers of counter services share. */
 
 import type { CounterEvent, CounterTypes } from '../../kernel/counter/types.ts';
-import type { ParticipantCommand, ParticipantReply } from '../../kernel/participant/types.ts';
+import type { ParticipantReply } from '../../kernel/participant/types.ts';
 import type { Service } from '../../runtime/cluster/view.ts';
 import { serviceOfKind, type ParticipantServices, type ParticipantTerm } from '../../runtime/participant/service.ts';
 import { DEFAULT_SERVICE } from './names.ts';
 
-export type CounterCommand = ParticipantCommand<CounterTypes>;
 export type CounterReply = ParticipantReply<CounterTypes>;
 
 /** A partition of a counter service that is led here. */

@@ -26,12 +26,6 @@ interface Logged {
   readonly record: EventRecord;
 }
 
-/** What is rolled up in one step. */
-export interface RollUp {
-  readonly through: number;
-  readonly events: readonly EventRecord[];
-}
-
 export class EventLog {
   private readonly log: Logged[] = [];
   private readonly pending = new Map<string, Pending>();

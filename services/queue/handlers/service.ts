@@ -5,13 +5,12 @@ import type { QueueAnswer, QueueQuery, QueueRequest, QueueResponse, QueueTypes }
 import type { Service } from '../../runtime/cluster/view.ts';
 import { FailureError } from '../../runtime/errors/failure-error.ts';
 import { ask, serviceOfKind, waitUntilMs, type ParticipantServices, type ParticipantTerm } from '../../runtime/participant/service.ts';
-import type { ParticipantCommand, ParticipantReply } from '../../kernel/participant/types.ts';
+import type { ParticipantReply } from '../../kernel/participant/types.ts';
 import type { CallContext } from '../../runtime/transport/service.ts';
 import { Routes } from '../codec-ids.ts';
 
 export type QueueTerm = ParticipantTerm<QueueTypes, never>;
 export type QueueServices = ParticipantServices<QueueTypes, never>;
-export type QueueCommand = ParticipantCommand<QueueTypes>;
 export type QueueReply = ParticipantReply<QueueTypes>;
 
 /** For requests that name no participant. */

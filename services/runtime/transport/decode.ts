@@ -92,13 +92,6 @@ export class Malformed {
   }
 }
 
-/** A generated method definition, as far as decoding goes. */
-export interface GeneratedMethod {
-  readonly path: string;
-  readonly requestDeserialize: (bytes: Buffer) => unknown;
-  readonly responseDeserialize: (bytes: Buffer) => unknown;
-}
-
 /**
  * A generated `(bytes) => Type.decode(bytes)` made strict: generated decoders use a reader that they
  * are handed, and make one of their own only from plain bytes.

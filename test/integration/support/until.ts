@@ -23,10 +23,3 @@ export async function until<T>(
     await pause(pollMs);
   }
 }
-
-/** Milliseconds until the condition holds. */
-export async function timeUntil(what: string, boundMs: number, condition: () => boolean | Promise<boolean>): Promise<number> {
-  const startMs = performance.now();
-  await until(what, boundMs, condition);
-  return performance.now() - startMs;
-}

@@ -110,7 +110,8 @@ export class OutcomeUnknown extends TxmeshError {
   /**
    * Settles it: true if it has taken effect, false if it has not and never will. A transaction that
    * the coordinator has not decided is aborted; a write of one partition (a local transaction, `put`,
-   * `delete`), whose outcome the participant keeps, is completed, and so are a publish and an add.
+   * `delete`), whose outcome the participant keeps, is completed, and so are a publish and an add; an add
+   * that a bound refuses is one that never takes effect.
    * @throws OutcomeUnknown if it can't be settled now
    */
   settle(options: { readonly signal?: AbortSignal; readonly timeoutMs?: number } = {}): Promise<boolean> {

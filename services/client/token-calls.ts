@@ -5,7 +5,7 @@
  */
 
 import { backoffDelayMs, CONNECTION_BACKOFF } from './backoff.ts';
-import { cancelled, closedError, deadlineExceeded, makeError, meaningOf, OutcomeUnknown, type TxmeshError } from './errors.ts';
+import { cancelled, closedError, deadlineExceeded, makeError, meaningOf, OutcomeUnknown, TxmeshError, type Reason } from './errors.ts';
 import type { CallOptions } from './options.ts';
 import type { Rpc } from './rpc.ts';
 import { Sweep } from './sweep.ts';
@@ -22,6 +22,8 @@ const PASSED_KEPT = 1_024;
 export interface TokenCallOwner<Call> {
   /** For messages: "the publish to orders". */
   readonly what: string;
+  /** Reasons that are kept under the token like a result: nothing was done under it, whatever was sent before, and never will be. */
+  readonly refusals: ReadonlySet<Reason>;
   /** Numbers it and sends it. False: not now. */
   admit(call: Call): boolean;
   /** The time of its next try has come. */
@@ -97,7 +99,8 @@ export class TokenCalls<Result, Call extends TokenCall<unknown, Result>> {
     call.lastError = error;
     const meaning = meaningOf(error);
     if (meaning === 'notExecuted') return true;
-    if (meaning !== 'refused') call.open = true;
+    if (this.owner.refusals.has(error.reason)) call.open = false;
+    else if (meaning !== 'refused') call.open = true;
     if (meaning === 'unknown') return true;
     this.giveUp(call, error);
     return false;
@@ -207,10 +210,18 @@ export class TokenCalls<Result, Call extends TokenCall<unknown, Result>> {
   }
 
   private unknown(call: Call, error: TxmeshError): OutcomeUnknown {
-    const message = `it is not known whether ${this.owner.what} has taken effect: ${error.message}; settle() sees to it that it has, once`;
+    const { what, refusals } = this.owner;
+    const message = `it is not known whether ${what} has taken effect: ${error.message}; settle() sees to it that it has, once`;
     return new OutcomeUnknown({ reason: 'OUTCOME_UNKNOWN', message, cause: error }, async (options) => {
-      await this.owner.complete(call, options);
-      return true;
+      let taken = true;
+      try {
+        await this.owner.complete(call, options);
+      } catch (refusal) {
+        if (!(refusal instanceof TxmeshError && refusals.has(refusal.reason))) throw refusal;
+        taken = false;
+      }
+      call.session!.settle(call.sequence);
+      return taken;
     });
   }
 

@@ -39,6 +39,8 @@ export class FakeCounter {
   readonly frames: AddStreamRequest[] = [];
   readonly adds: Add[] = [];
   readonly unaryAdds: AddRequest[] = [];
+  /** The answer to every unary add. */
+  refusal: Failure | undefined;
   readonly watches: WatchStream[] = [];
   /** What becomes of an add of a stream: done, refused, or never answered. */
   onAdd: (add: Add, stream: AddStream) => 'own' | Failure | undefined = () => 'own';
@@ -78,6 +80,7 @@ export class FakeCounter {
       add: unary((request: AddRequest) => {
         this.unaryAdds.push(request);
         const { counter, amount, token } = request;
+        if (this.refusal !== undefined) return { failure: this.refusal };
         return { response: { value: this.execute({ ...token!, counter, amount }) } };
       }),
       addStream: (stream: AddStream) => this.onAddStream(stream),

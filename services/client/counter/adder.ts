@@ -4,6 +4,7 @@
  */
 
 import { CounterServiceService as methods } from '../../gen/txmesh/counter/v1/counter.ts';
+import type { Reason } from '../errors.ts';
 import { Lanes } from '../lanes.ts';
 import type { CallOptions } from '../options.ts';
 import type { Rpc } from '../rpc.ts';
@@ -16,9 +17,11 @@ import { AddLane } from './add-lane.ts';
 const ADD_BYTES = 32;
 /** UTF-8 takes at most this many bytes for each UTF-16 unit. */
 const BYTES_PER_UNIT = 3;
+const REFUSALS: ReadonlySet<Reason> = new Set(['BOUND_EXCEEDED', 'COUNTER_OVERFLOW']);
 
 export class Adder implements TokenCallOwner<AddCall> {
   readonly what = 'the add';
+  readonly refusals = REFUSALS;
   private readonly rpc: Rpc;
   private readonly participant: string;
   private readonly calls: TokenCalls<bigint | undefined, AddCall>;
@@ -57,7 +60,6 @@ export class Adder implements TokenCallOwner<AddCall> {
     const token = { session: session!.id, sequence, settledBelow: Math.min(session!.settledBelow, sequence) };
     const route = { service: participant, routingKey: counter };
     await rpc.call(methods.add, { participant, counter, amount, token, transaction: undefined }, { signal, timeoutMs, route });
-    session!.settle(sequence);
   }
 
   /** Whatever is under way fails. */

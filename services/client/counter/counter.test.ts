@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FakeMesh } from '../../../test/support/fake-mesh.ts';
 import { Kind } from '../../gen/txmesh/counter/v1/counter.ts';
-import { Cancelled, InvalidRequest, NotFound, OutcomeUnknown, Overloaded, TransactionAborted } from '../errors.ts';
+import { Cancelled, FailedPrecondition, InvalidRequest, NotFound, OutcomeUnknown, Overloaded, TransactionAborted } from '../errors.ts';
 import { Mesh } from '../mesh.ts';
 import { put } from '../operations.ts';
 import { TestEnvironment, until } from '../testing/test-environment.ts';
@@ -67,6 +67,31 @@ describe('an add', () => {
     expect(await (error as OutcomeUnknown).settle()).toBe(true);
     expect(await (error as OutcomeUnknown).settle()).toBe(true);
     expect(fake.counter.values.get('sales')).toBe(5n);
+  });
+
+  test.each(['BOUND_EXCEEDED', 'COUNTER_OVERFLOW'] as const)('that was never counted, because of %s, is settled as that', async (reason) => {
+    fake.counter.onAdd = () => undefined;
+    const adding = failed(sales.add(5, { timeoutMs: 20_000 }));
+    await until(() => fake.counter.adds.length === 1);
+    environment.advance(20_000);
+    const error = await adding;
+    fake.counter.refusal = { reason, message: 'nothing is left' };
+    expect(await (error as OutcomeUnknown).settle()).toBe(false);
+    fake.counter.refusal = { reason: 'COUNTER_NOT_FOUND', message: 'somebody has deleted it, which tells nothing' };
+    await expect((error as OutcomeUnknown).settle()).rejects.toMatchObject({ reason: 'COUNTER_NOT_FOUND' });
+  });
+
+  test.each([
+    ['BOUND_EXCEEDED', 'is refused, for good', FailedPrecondition],
+    ['COUNTER_NOT_FOUND', 'may have been counted before', OutcomeUnknown],
+  ] as const)('whose answer is lost, and is answered with %s when it is sent again, %s', async (reason, _, kind) => {
+    fake.counter.onAdd = (_add, stream) => {
+      fake.counter.onAdd = () => ({ reason, message: 'it is so' });
+      stream.emit('error', { code: 14, details: 'going away' });
+      return undefined;
+    };
+    expect(await failed(sales.add(5))).toBeInstanceOf(kind);
+    expect(fake.counter.adds).toHaveLength(2);
   });
 
   test('is sent again when the server could not do it yet', async () => {

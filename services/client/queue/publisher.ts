@@ -4,6 +4,7 @@
  */
 
 import { QueueServiceService as methods, type Message as WireMessage } from '../../gen/txmesh/queue/v1/queue.ts';
+import type { Reason } from '../errors.ts';
 import { Lanes } from '../lanes.ts';
 import type { CallOptions } from '../options.ts';
 import type { Rpc } from '../rpc.ts';
@@ -13,8 +14,12 @@ import { wireBytes } from './message.ts';
 import { PublishCall } from './publish-call.ts';
 import { PublishLane } from './publish-lane.ts';
 
+/** What refuses a publish is not kept: it may be in order the next time. */
+const NO_REFUSALS: ReadonlySet<Reason> = new Set();
+
 export class Publisher implements TokenCallOwner<PublishCall> {
   readonly what: string;
+  readonly refusals = NO_REFUSALS;
   private readonly rpc: Rpc;
   private readonly participant: string;
   private readonly topic: string;
@@ -78,7 +83,6 @@ export class Publisher implements TokenCallOwner<PublishCall> {
       sequenceOffsets: [],
     };
     await rpc.call(methods.publish, request, { ...options, route: { service: participant, routingKey: topic } });
-    session!.settle(sequence);
   }
 
   /** Whatever is under way fails. */

@@ -21,7 +21,10 @@ export class BoundedMap<Key, Value> {
     return value;
   }
 
-  /** @param spares whether this one may not go; a few are asked, the oldest first. False: there is no room. */
+  /**
+   * @param spares whether this one may not go, which counts as use. Some are asked, those that were not
+   *   used for longest first. False: none of those may go.
+   */
   set(key: Key, value: Value, spares: (value: Value) => boolean = () => false): boolean {
     if (!this.entries.has(key) && this.entries.size >= this.limit && !this.makeRoom(spares)) return false;
     this.entries.set(key, value);
@@ -39,11 +42,13 @@ export class BoundedMap<Key, Value> {
   private makeRoom(spares: (value: Value) => boolean): boolean {
     let asked = 0;
     for (const [key, value] of this.entries) {
-      if (!spares(value)) return this.entries.delete(key);
-      if (++asked >= MOST_ASKED) return false;
+      this.entries.delete(key);
+      if (!spares(value)) return true;
+      this.entries.set(key, value);
+      if (++asked >= MOST_ASKED || asked >= this.limit) return false;
     }
     return false;
   }
 }
 
-const MOST_ASKED = 64;
+const MOST_ASKED = 1_024;

@@ -32,8 +32,8 @@ export class RightsJudge implements Judge {
   denial: Denial | undefined;
   /** The request could not be understood. */
   failure: Failure | undefined;
-  /** Of what was allowed last. */
-  rule = '';
+  /** Of what was allowed last; undefined: the request asks for nothing by itself. */
+  rule: string | undefined;
   carried: Carried[] = NONE;
   private readonly isAdministration: (method: string) => boolean;
   private rights!: Rights;
@@ -54,6 +54,7 @@ export class RightsJudge implements Judge {
     this.denial = undefined;
     this.failure = undefined;
     this.kind = undefined;
+    this.rule = undefined;
     this.carried = NONE;
     return this;
   }

@@ -128,8 +128,9 @@ class KeySetAtUrl implements KeySet {
         if ((bytes += (chunk as Uint8Array).length) > MOST_BYTES) throw new Error(`the key set has more than ${MOST_BYTES} bytes`);
       }
       const text = Buffer.concat(chunks).toString('utf8');
-      if (response.status === 200) parseKeySet(this.url.pathname, text);
-      return new Response(text, { status: response.status });
+      if (response.status !== 200) throw new Error(`${this.url.origin} answered with status ${response.status}`);
+      parseKeySet(this.url.pathname, text);
+      return new Response(text);
     } catch (error) {
       this.failedMs = this.clock.monotonicMs();
       throw error;
@@ -155,5 +156,5 @@ function parseKeySet(source: string, text: string): JWTVerifyGetKey {
 }
 
 function isLoopback(host: string): boolean {
-  return host === 'localhost' || host.startsWith('127.') || host === '[::1]';
+  return host === 'localhost' || /^127(\.\d+){3}$/.test(host) || host === '[::1]';
 }

@@ -68,6 +68,12 @@ describe('limits of a caller', () => {
     for (let i = 0; i < 20_000; i++) limits.meterOf(`caller ${i}`, rule({ inFlight: 1 }));
     expect(limits.meterOf('busy', rule({ inFlight: 1 }))).toBe(busy);
   });
+
+  test('are kept for new callers, however many old ones have calls that last', () => {
+    const { limits } = limitsAt();
+    for (let i = 0; i < 1_000; i++) limits.meterOf(`busy ${i}`, rule({}))!.enter();
+    for (let i = 0; i < 20_000; i++) expect(limits.meterOf(`caller ${i}`, rule({}))).toBeDefined();
+  });
 });
 
 describe('a bounded map', () => {

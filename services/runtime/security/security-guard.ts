@@ -127,7 +127,10 @@ export class SecurityGuard implements Guard, Visited {
     if (denial !== undefined) return this.deny(entry, caller, call, denial);
     for (const { method, rule, resource } of judge.carried)
       this.options.audit.record({ decision: 'allowed', caller: caller.principal, call, method, resource, rule });
-    if (entry.access.judge !== undefined) this.tell({ caller, entry, call }, judge.rule, judge);
+    if (entry.access.judge === undefined) return undefined;
+    const rule = judge.rule ?? rights.ruleForMethod(entry.name);
+    if (rule === undefined) return this.deny(entry, caller, call, { method: entry.name });
+    this.tell({ caller, entry, call }, rule, judge);
     return undefined;
   }
 

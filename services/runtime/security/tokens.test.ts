@@ -121,6 +121,21 @@ describe('a token', () => {
     expect(reasonOf(await tokens.verify(young))).toBe('none');
   });
 
+  test('is not remembered where its key was withdrawn while it was verified', async () => {
+    const { publicKey } = one;
+    let withdraw = (): void => undefined;
+    const taken = Promise.withResolvers<void>();
+    const keyFor = vi.fn(async () => (await taken.promise, publicKey));
+    const tokens = new Tokens({ keyFor, onChange: (call) => (withdraw = call), close: () => undefined }, RULES, newClock());
+    const text = await token();
+    const first = tokens.verify(text);
+    withdraw();
+    taken.resolve();
+    expect(reasonOf(await first)).toBe('none');
+    await tokens.verify(text);
+    expect(keyFor).toHaveBeenCalledTimes(2);
+  });
+
   test('is verified with the keys before where the new file is wrong, which the log says', async () => {
     const file = keyFile([one.jwk]);
     const { tokens, logs } = open(file.file);
@@ -141,7 +156,7 @@ describe('a key set', () => {
     ];
     for (const [keys, message] of wrong) expect(() => open(keyFile(keys).file)).toThrow(message);
     expect(() => open('/nowhere/keys.json')).toThrow('/nowhere/keys.json');
-    expect(() => open('http://issuer.test/keys')).toThrow('is not https');
+    for (const host of ['issuer.test', '127.0.0.1.issuer.test', '127.issuer.test']) expect(() => open(`http://${host}/keys`)).toThrow('is not https');
   });
 
   test('at a URL is fetched once for many tokens; one that can not be had is no fault of the caller', async () => {
@@ -155,7 +170,8 @@ describe('a key set', () => {
     onTestFinished(() => void server.close());
     const clock = { ...newClock(), setTimer: systemClock.setTimer };
     const { tokens } = open(`http://127.0.0.1:${(server.address() as AddressInfo).port}/keys`, clock);
-    expect(await tokens.verify(await token())).toMatchObject({ reason: 'TOKEN_KEYS_UNAVAILABLE', retryAfterMs: 1000 });
+    for (let i = 0; i < 50; i++) expect(await tokens.verify(await token({ jti: `early ${i}` }))).toMatchObject({ reason: 'TOKEN_KEYS_UNAVAILABLE', retryAfterMs: 1000 });
+    expect(fetched).toBe(1);
     status = 200;
     await vi.waitUntil(async () => reasonOf(await tokens.verify(await token())) === 'none', { timeout: 10_000, interval: 200 });
     const before = fetched;

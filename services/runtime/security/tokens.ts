@@ -38,12 +38,17 @@ export class Tokens {
   /** By the token's hash: tokens themselves are not kept. */
   private readonly verified = new BoundedMap<string, Verified>(MOST_KEPT);
   private readonly pending = new Map<string, Promise<TokenPrincipal | Failure>>();
+  /** Of the keys: what was verified with others is not remembered. */
+  private generation = 0;
 
   constructor(keys: KeySet, rules: TokenRules, clock: Clock) {
     this.keys = keys;
     this.rules = rules;
     this.clock = clock;
-    keys.onChange(() => this.verified.clear());
+    keys.onChange(() => {
+      this.verified.clear();
+      this.generation++;
+    });
   }
 
   /** Who the token speaks for, or why nobody. Its promise never rejects. */
@@ -60,9 +65,10 @@ export class Tokens {
     if (pending !== undefined) return pending;
     if (this.pending.size >= MOST_PENDING)
       return { reason: 'OVERLOADED', message: `${MOST_PENDING} tokens are being verified at this replica, its limit; try again later`, retryAfterMs: 100 };
+    const { generation } = this;
     const verifying = this.check(token)
       .then((found) => {
-        if (!('reason' in found)) this.verified.set(key, { principal: found, untilMs: Math.min(found.expiresMs, nowMs + KEPT_MS) });
+        if (!('reason' in found) && generation === this.generation) this.verified.set(key, { principal: found, untilMs: Math.min(found.expiresMs, nowMs + KEPT_MS) });
         return found;
       })
       .finally(() => this.pending.delete(key));

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readlinkSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
@@ -15,6 +15,17 @@ import { channelCredentials, serverCredentials } from './credentials.ts';
 import type { Handlers } from './service.ts';
 import { openServer } from './testing/mesh.ts';
 import { issueLocal, SecretVolume } from './testing/secret-volume.ts';
+
+/** Files that can't be read, though nothing else tells so: what chmod would do to others than root. */
+const unreadable = vi.hoisted(() => new Set<string>());
+vi.mock(import('node:fs'), async (importOriginal) => {
+  const fs = await importOriginal();
+  const readFileSync = ((path: string, ...rest: []) => {
+    if (unreadable.has(path)) throw new Error(`EACCES: permission denied, open '${path}'`);
+    return fs.readFileSync(path, ...rest);
+  }) as typeof fs.readFileSync;
+  return { ...fs, readFileSync };
+});
 
 const POLL_MS = 10;
 const WAIT = { timeout: 10_000 };
@@ -101,6 +112,35 @@ describe('certificate files', () => {
     await vi.waitUntil(() => looks.mock.calls.length >= 5, WAIT);
     expect(said).toEqual([{ message: 'new certificate files are not used, those before stay in use', fields: { error: expect.stringContaining(reason) } }]);
     volume.renew(second);
+    await vi.waitUntil(() => said.length > 1, WAIT);
+    expect(await shown(port)).toBe(serialOf(second.cert));
+  });
+
+  it('files that could not be read for a moment, and then look as they did, are used', async () => {
+    const volume = newVolume();
+    const { said, port } = await openTlsServer(volume);
+    const { keyFile } = volume.files;
+    const target = readlinkSync(keyFile);
+    // A link to itself can't be followed, which is another error than a file that is absent.
+    unlinkSync(keyFile);
+    symlinkSync('tls.key', keyFile);
+    volume.renew(second);
+    await vi.waitUntil(() => said.length > 0, WAIT);
+    expect(said).toEqual([{ message: 'new certificate files are not used, those before stay in use', fields: { error: expect.stringContaining("tls.key can't be read") } }]);
+    unlinkSync(keyFile);
+    symlinkSync(target, keyFile);
+    await vi.waitUntil(() => said.length > 1, WAIT);
+    expect(await shown(port)).toBe(serialOf(second.cert));
+  });
+
+  it('files whose first reading failed are read again though they have not changed', async () => {
+    const volume = newVolume();
+    const { said, port } = await openTlsServer(volume);
+    unreadable.add(volume.files.keyFile);
+    onTestFinished(() => unreadable.clear());
+    volume.renew(second);
+    await vi.waitUntil(() => said.length > 0, WAIT);
+    unreadable.clear();
     await vi.waitUntil(() => said.length > 1, WAIT);
     expect(await shown(port)).toBe(serialOf(second.cert));
   });

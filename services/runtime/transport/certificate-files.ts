@@ -49,7 +49,10 @@ export class CertificateFiles implements experimental.CertificateProvider {
   private readonly caListeners = new Set<CaListener>();
   private readonly identityListeners = new Set<IdentityListener>();
   private current: Certificates;
+  /** Of the files that {@link current} is from. */
   private version: string;
+  /** Why those that are there now are not used, as was said last. */
+  private problem: string | undefined;
   private timer: Timer | undefined;
 
   /** @throws Error naming the file that can't be used. */
@@ -109,15 +112,18 @@ export class CertificateFiles implements experimental.CertificateProvider {
     // Taken before the files are read: one that changes meanwhile is read again next time.
     const version = versionOf(this.files);
     if (version === this.version) return;
-    this.version = version;
     const before = this.current;
     try {
       this.current = load(this.files);
     } catch (error) {
+      // They are tried again each time: what could not be read may be readable then, and look the same.
       const reason = error instanceof Error ? error.message : String(error);
-      this.log('new certificate files are not used, those before stay in use', { error: reason });
+      if (reason !== this.problem) this.log('new certificate files are not used, those before stay in use', { error: reason });
+      this.problem = reason;
       return;
     }
+    this.version = version;
+    this.problem = undefined;
     if (isSame(before, this.current)) return;
     this.log('new certificates are used from now on', described(this.current));
     for (const listener of this.caListeners) this.tellCa(listener);
@@ -175,8 +181,13 @@ function versionOf({ caFile, certFile, keyFile }: TlsFiles): string {
 }
 
 function versionOfFile(path: string): string {
-  const file = statSync(path, { throwIfNoEntry: false });
-  return file === undefined ? 'absent' : `${file.ino}:${file.size}:${file.mtimeMs}`;
+  try {
+    const { ino, size, mtimeMs } = statSync(path);
+    return `${ino}:${size}:${mtimeMs}`;
+  } catch (error) {
+    // Reading it says what is wrong.
+    return (error as NodeJS.ErrnoException).code ?? 'absent';
+  }
 }
 
 function isSame(a: Certificates, b: Certificates): boolean {

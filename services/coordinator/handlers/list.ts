@@ -19,7 +19,7 @@ import { prefixRange } from '../../runtime/store/store.ts';
 import type { CallContext } from '../../runtime/transport/service.ts';
 import { ask, coordinatorPartitions, validate, type CoordinatorServices, type CoordinatorTerm } from './service.ts';
 import { listRequest } from './validate.ts';
-import { STATES, toTransaction } from './wire.ts';
+import { STATES, toListed } from './wire.ts';
 
 /** Most rounds of reading for one page: a filter that lets little through ends a page early. */
 const ROUNDS = 8;
@@ -80,7 +80,7 @@ async function listPartition(
     }
   }
   const nextPageToken = more ? encodePageToken(question, { partition, after }) : '';
-  return { transactions: found.map(toTransaction), nextPageToken };
+  return { transactions: found.map(toListed), nextPageToken };
 }
 
 /**

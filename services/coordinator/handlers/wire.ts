@@ -31,6 +31,16 @@ export function toTransaction(view: kernel.TransactionView): Transaction {
   };
 }
 
+/**
+ * For who sees everybody's transactions: why one was aborted, without the participant's detail, which may
+ * hold what is stored under a key.
+ */
+export function toListed(view: kernel.TransactionView): Transaction {
+  if (view.cause?.detail === undefined) return toTransaction(view);
+  const { detail: _, ...cause } = view.cause;
+  return toTransaction({ ...view, cause });
+}
+
 /** An abort is not acknowledged (invariant T2), so nothing is under way after it. */
 function stateOf(branch: kernel.BranchView, { state }: kernel.TransactionView): BranchState {
   return state === 'ABORTED' && branch.state === 'COMPLETING' ? BranchState.TOLD : BranchState[branch.state];
@@ -68,7 +78,7 @@ const EVENT_TYPES = {
 export function toEvent(event: kernel.TransactionEvent): TransactionEvent {
   return {
     type: EVENT_TYPES[event.type],
-    transaction: toTransaction(event.transaction),
+    transaction: toListed(event.transaction),
     branch: event.branch === undefined ? undefined : toBranch(event.branch, event.transaction),
     time: toTimestamp(event.timeMs),
   };

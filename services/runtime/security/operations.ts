@@ -5,9 +5,19 @@ import type { CarriedOperation, Judge, NamedKind, OperationAccess, OperationTabl
 
 const GROUP_END = 4;
 
+/** What an operation that has certain fields needs beside its own right: its refusal tells what is there. */
+export interface Telling {
+  readonly fields: readonly number[];
+  readonly method: string;
+}
+
 /** One that has the name of its resource in field 1, as text. @param method "KeyValueService/Put" */
-export function carried(method: string, kind: NamedKind): OperationAccess {
-  return (participant, value, judge) => judge.needsFor(method, kind, participant, textOfFieldOne(value));
+export function carried(method: string, kind: NamedKind, telling?: Telling): OperationAccess {
+  return (participant, value, judge) => {
+    const { name, tells } = read(value, telling?.fields);
+    judge.needsFor(method, kind, participant, name);
+    if (tells) judge.needsFor(telling!.method, kind, participant, name);
+  };
 }
 
 /** Judges the operations in their order, up to the first that is not allowed. */
@@ -32,14 +42,16 @@ export function judgeOperations(table: OperationTable, operations: readonly Carr
 }
 
 /** As generated code reads it: of a field that comes twice, the last one. @throws Error */
-function textOfFieldOne(bytes: Uint8Array): string {
+function read(bytes: Uint8Array, fields?: readonly number[]): { readonly name: string; readonly tells: boolean } {
   const reader = new StrictReader(bytes);
-  let text = '';
+  let name = '';
+  let tells = false;
   while (reader.pos < reader.len) {
     const tag = reader.uint32();
-    if (tag === 10) text = reader.string();
+    if (fields?.includes(tag >>> 3)) tells = true;
+    if (tag === 10) name = reader.string();
     else if (tag === 0 || (tag & 7) === GROUP_END) throw new Error(`the message ends after ${reader.pos} of ${reader.len} bytes`);
     else reader.skip(tag & 7, tag >>> 3);
   }
-  return text;
+  return { name, tells };
 }

@@ -7,7 +7,8 @@ import * as grpc from '@grpc/grpc-js';
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { ConfigureOperation } from '../../../services/gen/txmesh/queue/v1/operations.ts';
 import { KeyValueServiceService } from '../../../services/gen/txmesh/keyvalue/v1/keyvalue.ts';
-import { connect, PermissionDenied, type ConnectOptions, type Mesh } from '../../../services/client/index.ts';
+import { connect, PermissionDenied, type ConnectOptions, type Mesh, type TransactionInfo } from '../../../services/client/index.ts';
+import { put as putOperation } from '../../../services/client/operations.ts';
 import { serveParticipant } from '../../../services/client/participant.ts';
 import { systemClock, type Clock } from '../../../services/runtime/clock.ts';
 import { serviceErrorToFailure } from '../../../services/runtime/errors/status.ts';
@@ -32,6 +33,11 @@ rules:
       - {methods: ["KeyValueService/*"], participants: [inventory], collections: [stock]}
       - {methods: ["CounterService/*"], participants: [counter], counters: [sold-*]}
       - {methods: ["QueueService/*"], participants: [queue], topics: [orders], subscriptions: [packing]}
+      - {methods: ["CoordinatorService/*"]}
+  - name: sensors
+    who: [{subjects: [sensor]}]
+    allow:
+      - {methods: [KeyValueService/Put, KeyValueService/Delete], participants: [inventory], collections: [stock]}
       - {methods: ["CoordinatorService/*"]}
   - name: operators
     who: [{groups: [operators]}]
@@ -161,6 +167,29 @@ describe('a policy', () => {
     const told = served.logs.find(({ method, decision }) => method === 'QueueService/DeleteTopic' && decision === 'allowed');
     expect(told).toMatchObject({ message: 'audit', caller_type: 'token', resource: 'topics/orders', rule: 'operators' });
     expect(served.logs.find(({ method }) => method === 'QueueService/CreateTopic')).toMatchObject({ decision: 'allowed', participant: 'queue', resource: 'topics/orders' });
+  });
+
+  test('lets who may only write learn nothing of what is there', async () => {
+    const served = await serve();
+    await served.as('shop').keyValue('inventory').collection('stock').put('k', 'secret');
+    const sensor = served.as('sensor');
+    const stock = sensor.keyValue('inventory').collection('stock');
+    await stock.put('mine', '1');
+    await stock.delete('mine');
+    const reading = { ...denied, metadata: { method: 'KeyValueService/Get' } };
+    await expect(stock.put('k', '2', { precondition: { version: 77 } })).rejects.toMatchObject(reading);
+    await expect(stock.put('k', '{}', { merge: 'jsonMergePatch' })).rejects.toMatchObject(reading);
+    await expect(stock.delete('k', { precondition: 'absent' })).rejects.toMatchObject(reading);
+    const operations = [putOperation('inventory', 'stock', 'k', '2', { precondition: 'absent' }), putOperation('inventory', 'stock', 'another', '')];
+    await expect(sensor.execute({ operations })).rejects.toMatchObject(reading);
+    // Its own refusal tells the shop what is there. Whoever sees the transactions of all is told the key alone.
+    const outcome = await served.as('shop').execute({ operations });
+    expect(outcome).toMatchObject({ committed: false, cause: { reason: 'PRECONDITION_FAILED', conflict: { currentVersion: 1, currentValue: new TextEncoder().encode('secret') } } });
+    const listed: TransactionInfo[] = [];
+    for await (const transaction of sensor.list()) listed.push(transaction);
+    const told = listed.find(({ transactionId }) => transactionId === outcome.transactionId)!;
+    expect(told.cause).toMatchObject({ reason: 'PRECONDITION_FAILED', message: expect.stringContaining('key "k"') });
+    expect(told.cause?.conflict).toBeUndefined();
   });
 
   test('takes forwarded calls from replicas alone', async () => {

@@ -1,5 +1,5 @@
 import { createHash, hash } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -117,6 +117,17 @@ describe('a backup', () => {
     const snapshot = { ...snapshotOf(await clusterStore()), async *pages() { yield []; throw new Error('etcd is away'); } };
     await expect(writeBackup(snapshot, path, Date.now())).rejects.toThrow('etcd is away');
     expect([existsSync(path), existsSync(`${path}.part`)]).toEqual([false, false]);
+  });
+
+  it('whose file can not be put in its place says why, and leaves none', async () => {
+    const path = join(newFolder(), 'backup');
+    const snapshot = snapshotOf(await clusterStore());
+    // Somebody makes a folder of that name while the backup is written.
+    const slow = { ...snapshot, get: snapshot.get.bind(snapshot), async *pages() { mkdirSync(path); yield* snapshot.pages(); } };
+    const failing = writeBackup(slow, path, Date.now());
+    await expect(failing).rejects.toBeInstanceOf(BackupError);
+    await expect(failing).rejects.toThrow(/no backup can be written to .*backup \(setting --output\): .*(EISDIR|ENOTEMPTY|EEXIST)/);
+    expect(existsSync(`${path}.part`)).toBe(false);
   });
 });
 

@@ -45,7 +45,11 @@ export async function writeBackup(snapshot: Snapshot, output: string, nowMs: num
     sink.finish();
     return { ...header, ...counts };
   } catch (error) {
-    sink.drop();
+    try {
+      sink.drop();
+    } catch (left) {
+      throw new BackupError(`${error instanceof Error ? error.message : String(error)}; and what was written can't be removed: ${String(left)}`, { cause: error });
+    }
     throw error;
   }
 }
@@ -97,29 +101,43 @@ function fileSink(output: string): Sink {
   const path = resolve(output);
   const aside = `${path}.part`;
   if (existsSync(path)) throw new BackupError(`${path} exists already: choose another name (setting --output)`);
-  let descriptor: number;
-  try {
-    descriptor = openSync(aside, 'wx', 0o600);
-  } catch (error) {
-    const left = (error as NodeJS.ErrnoException).code === 'EEXIST';
-    const reason = left ? `${aside} is there, of a backup that is under way or was cut off: remove it if none is under way` : String(error);
-    throw new BackupError(`no backup can be written to ${path} (setting --output): ${reason}`, { cause: error });
-  }
+  const attempt = <T>(action: () => T): T => {
+    try {
+      return action();
+    } catch (error) {
+      const left = (error as NodeJS.ErrnoException).code === 'EEXIST';
+      const reason = left ? `${aside} is there, of a backup that is under way or was cut off: remove it if none is under way` : String(error);
+      throw new BackupError(`no backup can be written to ${path} (setting --output): ${reason}`, { cause: error });
+    }
+  };
+  let descriptor: number | undefined = attempt(() => openSync(aside, 'wx', 0o600));
+  /** Where what was written is. */
+  let name = aside;
   return {
     write(bytes) {
-      for (let at = 0; at < bytes.length; ) at += writeSync(descriptor, bytes, at);
+      attempt(() => {
+        for (let at = 0; at < bytes.length; ) at += writeSync(descriptor!, bytes, at);
+      });
     },
     finish() {
-      fsyncSync(descriptor);
-      closeSync(descriptor);
-      renameSync(aside, path);
-      syncFolder(dirname(path));
+      attempt(() => {
+        fsyncSync(descriptor!);
+        close();
+        renameSync(aside, path);
+        name = path;
+        syncFolder(dirname(path));
+      });
     },
     drop() {
-      closeSync(descriptor);
-      rmSync(aside);
+      close();
+      rmSync(name);
     },
   };
+
+  function close(): void {
+    if (descriptor !== undefined) closeSync(descriptor);
+    descriptor = undefined;
+  }
 }
 
 /** Whoever reads it finds out by the footer whether it is whole. */

@@ -8,12 +8,14 @@ export interface AdmissionLimits {
   /** The same of control; see {@link isControl}. */
   readonly maxControlCalls: number;
   readonly maxControlStreams: number;
+  /** The most streams of health and reflection, which are no work: they are taken while the server stops, too. */
+  readonly maxSupportStreams: number;
 }
 
-export const DEFAULT_ADMISSION_LIMITS: AdmissionLimits = { maxCalls: 20_000, maxStreams: 2_000, maxControlCalls: 10_000, maxControlStreams: 1_000 };
+export const DEFAULT_ADMISSION_LIMITS: AdmissionLimits = { maxCalls: 20_000, maxStreams: 2_000, maxControlCalls: 10_000, maxControlStreams: 1_000, maxSupportStreams: 1_000 };
 
 /** What is counted by itself. */
-export type Admitted = 'call' | 'stream' | 'control call' | 'control stream';
+export type Admitted = 'call' | 'stream' | 'control call' | 'control stream' | 'support stream';
 
 /**
  * What ends work that is under way, or keeps a part of the mesh alive: phase 2, inquiries, links,
@@ -38,21 +40,21 @@ export class Admission {
   private readonly limits: Readonly<Record<Admitted, number>>;
   private readonly entropy: () => number;
   private readonly onRefused: ((why: Refusal) => void) | undefined;
-  private readonly counts: Record<Admitted, number> = { call: 0, stream: 0, 'control call': 0, 'control stream': 0 };
+  private readonly counts: Record<Admitted, number> = { call: 0, stream: 0, 'control call': 0, 'control stream': 0, 'support stream': 0 };
   private idle: (() => void) | undefined;
   /** Set once nothing new is taken. */
   draining = false;
 
   constructor(limits: Partial<AdmissionLimits>, entropy: () => number, onRefused?: (why: Refusal) => void) {
-    const { maxCalls, maxStreams, maxControlCalls, maxControlStreams } = { ...DEFAULT_ADMISSION_LIMITS, ...limits };
-    this.limits = { call: maxCalls, stream: maxStreams, 'control call': maxControlCalls, 'control stream': maxControlStreams };
+    const { maxCalls, maxStreams, maxControlCalls, maxControlStreams, maxSupportStreams } = { ...DEFAULT_ADMISSION_LIMITS, ...limits };
+    this.limits = { call: maxCalls, stream: maxStreams, 'control call': maxControlCalls, 'control stream': maxControlStreams, 'support stream': maxSupportStreams };
     this.entropy = entropy;
     this.onRefused = onRefused;
   }
 
   /** Takes a call in, to be let out with {@link leave}; or says why not. */
   enter(kind: Admitted): Failure | undefined {
-    if (this.draining) {
+    if (this.draining && kind !== 'support stream') {
       this.onRefused?.('draining');
       return { ...DRAINING, retryAfterMs: this.retryAfterMs() };
     }

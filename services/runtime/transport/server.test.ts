@@ -1,6 +1,6 @@
 import * as grpc from '@grpc/grpc-js';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import {
   KeyValueServiceService as KeyValue,
   Entry,
@@ -297,6 +297,15 @@ describe('server', () => {
   });
 });
 
+function watchOver(client: grpc.Client) {
+  const stream = client.makeServerStreamRequest('/grpc.health.v1.Health/Watch', asIs, asIs, Buffer.alloc(0));
+  const seen: number[] = [];
+  let failure: Failure | undefined;
+  stream.on('data', (reply: Buffer) => seen.push(reply.at(-1)!));
+  stream.on('error', (error) => (failure = serviceErrorToFailure(error as grpc.ServiceError)));
+  return { seen, failure: () => failure, cancel: () => stream.cancel() };
+}
+
 describe('health', () => {
   const check = (client: grpc.Client, service: string): Promise<number | string> =>
     new Promise((resolve) => {
@@ -323,6 +332,28 @@ describe('health', () => {
     await server.close(5_000);
     expect(seen).toEqual([1, 2]);
     client.close();
+  });
+
+  it('is watched by a bounded number, also while the server stops, and at the port for probes', async () => {
+    const { server } = openServer({ settings: { maxSupportStreams: 2 } });
+    const ports = [await server.listen('127.0.0.1', 0), await server.listenForProbes('127.0.0.1', 0)];
+    const clients = ports.map(rawClient);
+    const watched = clients.map((client) => watchOver(client));
+    await until(() => watched.every(({ seen }) => seen.length === 1));
+    for (const client of clients) {
+      const refused = watchOver(client);
+      await until(() => refused.failure() !== undefined);
+      expect(refused.failure()).toMatchObject({ reason: 'OVERLOADED', message: expect.stringContaining('2 support streams') });
+    }
+    watched[0]!.cancel();
+    // The server hears of it a moment later.
+    await vi.waitFor(async () => {
+      const { seen, failure } = watchOver(clients[1]!);
+      await until(() => seen.length + (failure() === undefined ? 0 : 1) > 0);
+      expect(seen).toHaveLength(1);
+    }, { timeout: 10_000 });
+    await server.close(5_000);
+    for (const client of clients) client.close();
   });
 
   it('is told in plain text on a port of its own, alone, whatever the other port speaks', async () => {

@@ -8,13 +8,13 @@ import type { Attributes } from '@opentelemetry/api';
 import type { Failure } from '../../kernel/failure.ts';
 import type { Clock } from '../clock.ts';
 import { failureToServiceError } from '../errors/status.ts';
-import { ServedMethods } from '../telemetry/metrics/methods.ts';
+import { ServedMethods, type MethodMeter } from '../telemetry/metrics/methods.ts';
 import type { Metrics } from '../telemetry/metrics/metrics.ts';
 import { Admission, DRAINING, type AdmissionLimits, type Refusal } from './admission.ts';
 import { admit, duplexCall, streamCall, unaryCall, type CallEnvironment, type OpenStream } from './calls.ts';
 import { FLOW_CONTROL_BYTES } from './channels.ts';
 import { tolerant } from './decode.ts';
-import { measured, Refused, type Guard, type Visit } from './guard.ts';
+import { measured, Refused, type Door, type Guard, type Visit } from './guard.ts';
 import { Health } from './health.ts';
 import { explainListen, ListenError } from './listen-error.ts';
 import { addReflection } from './reflection.ts';
@@ -93,8 +93,9 @@ export class MeshServer {
       'grpc-node.flow_control_window': FLOW_CONTROL_BYTES,
       'grpc-node.max_session_memory': Number.MAX_SAFE_INTEGER,
     });
-    this.health.addTo(this.guarded());
-    addReflection(this.guarded(), options.hiddenFiles);
+    const guarded = this.adapted(this.server, options.guard, this.environment.methods);
+    this.health.addTo(guarded);
+    addReflection(guarded, options.hiddenFiles);
   }
 
   /** Adds a service; it is NOT_SERVING until {@link setServing} says otherwise. */
@@ -137,7 +138,7 @@ export class MeshServer {
    */
   listenForProbes(host: string, port: number): Promise<number> {
     this.probes = new grpc.Server();
-    this.health.addTo(this.probes);
+    this.health.addTo(this.adapted(this.probes));
     return bind(this.probes, host, port, grpc.ServerCredentials.createInsecure(), '--health-port');
   }
 
@@ -181,25 +182,26 @@ export class MeshServer {
     return unaryCall(method.path, handler as UnaryHandler<unknown, unknown>, environment);
   }
 
-  /** For ready-made services: their streams end with the server, too, and their calls go through the guard. */
-  private guarded(): Pick<grpc.Server, 'addService'> {
+  /** For ready-made services: their streams are bounded and end with the server, too, and their calls go through the guard. */
+  private adapted(server: grpc.Server, guard?: Guard, methods?: ServedMethods): Pick<grpc.Server, 'addService'> {
     return {
       addService: (definition, implementation) => {
         const guarded: grpc.UntypedServiceImplementation = {};
         for (const [name, handler] of Object.entries(implementation)) {
           const method = Object.entries(definition).find(([key]) => key.toLowerCase() === name.toLowerCase())?.[1];
           if (method === undefined) throw new Error(`${name} is no method of the service that it is added with`);
+          const door = guard?.of(method.path);
+          const meter = methods?.of(method.path);
           guarded[name] = method.responseStream
-            ? this.countStream(method.path, this.followed(method.path, handler as ReadyMadeStream))
-            : this.countCall(method.path, this.asked(method.path, handler as ReadyMadeCall));
+            ? countStream(meter, this.followed(method.path, handler as ReadyMadeStream, door))
+            : countCall(meter, this.asked(method.path, handler as ReadyMadeCall, door));
         }
-        this.server.addService(definition, guarded);
+        server.addService(definition, guarded);
       },
     };
   }
 
-  private asked(path: string, handler: ReadyMadeCall): ReadyMadeCall {
-    const door = this.options.guard?.of(path);
+  private asked(path: string, handler: ReadyMadeCall, door: Door | undefined): ReadyMadeCall {
     if (door === undefined) return handler;
     return (call, callback) =>
       admit(door, call, path, this.environment, (visit) => {
@@ -211,14 +213,20 @@ export class MeshServer {
       });
   }
 
-  private followed(path: string, handler: ReadyMadeStream): ReadyMadeStream {
-    const door = this.options.guard?.of(path);
+  private followed(path: string, handler: ReadyMadeStream, door: Door | undefined): ReadyMadeStream {
     const serve: ReadyMadeStream = (call, visit?: Visit) => {
       const end = (failure: Failure): void => void call.emit('error', failureToServiceError(failure) as Error);
+      const refusal = this.admission.enter('support stream');
+      if (refusal !== undefined) {
+        visit?.leave();
+        return end(refusal);
+      }
       const open: OpenStream = { end: () => call.end() };
       this.streams.add(open);
       const over = (): void => {
-        if (this.streams.delete(open)) visit?.leave();
+        if (!this.streams.delete(open)) return;
+        this.admission.leave('support stream');
+        visit?.leave();
       };
       // Of an orderly end nobody is told but by the stream itself.
       call.once('cancelled', over);
@@ -236,40 +244,38 @@ export class MeshServer {
         else serve(call, visit);
       });
   }
-
-  private countCall(path: string, handler: ReadyMadeCall): grpc.UntypedHandleCall {
-    const meter = this.environment.methods?.of(path);
-    if (meter === undefined) return handler;
-    const counted: ReadyMadeCall = (call, callback) => {
-      const beganMs = meter.begin();
-      handler(call, (error, ...answer) => {
-        callback(error, ...answer);
-        meter.end(beganMs, grpc.status[error?.code ?? grpc.status.OK] ?? 'UNKNOWN');
-      });
-    };
-    return counted;
-  }
-
-  private countStream(path: string, handler: ReadyMadeStream): grpc.UntypedHandleCall {
-    const meter = this.environment.methods?.of(path);
-    if (meter === undefined) return handler;
-    const counted: ReadyMadeStream = (call) => {
-      const beganMs = meter.begin();
-      let over = false;
-      const end = (status: string): void => {
-        if (!over) meter.end(beganMs, status);
-        over = true;
-      };
-      call.once('finish', () => end('OK'));
-      call.once('cancelled', () => end('CANCELLED'));
-      handler(call);
-    };
-    return counted;
-  }
 }
 
 type ReadyMadeCall = grpc.handleUnaryCall<unknown, unknown>;
 type ReadyMadeStream = (call: grpc.ServerDuplexStream<unknown, unknown>, visit?: Visit) => void;
+
+function countCall(meter: MethodMeter | undefined, handler: ReadyMadeCall): grpc.UntypedHandleCall {
+  if (meter === undefined) return handler;
+  const counted: ReadyMadeCall = (call, callback) => {
+    const beganMs = meter.begin();
+    handler(call, (error, ...answer) => {
+      callback(error, ...answer);
+      meter.end(beganMs, grpc.status[error?.code ?? grpc.status.OK] ?? 'UNKNOWN');
+    });
+  };
+  return counted;
+}
+
+function countStream(meter: MethodMeter | undefined, handler: ReadyMadeStream): grpc.UntypedHandleCall {
+  if (meter === undefined) return handler;
+  const counted: ReadyMadeStream = (call) => {
+    const beganMs = meter.begin();
+    let over = false;
+    const end = (status: string): void => {
+      if (!over) meter.end(beganMs, status);
+      over = true;
+    };
+    call.once('finish', () => end('OK'));
+    call.once('cancelled', () => end('CANCELLED'));
+    handler(call);
+  };
+  return counted;
+}
 
 function bind(server: grpc.Server, host: string, port: number, credentials: grpc.ServerCredentials, setting: string): Promise<number> {
   const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;

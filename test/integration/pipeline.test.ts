@@ -13,7 +13,7 @@ import { Pipeline } from './support/pipeline/pipeline.ts';
 import { Worker } from './support/pipeline/workers.ts';
 import { until } from './support/until.ts';
 
-const IS_FULL = process.env['TXMESH_TEST_FULL'] === 'true';
+const IS_FULL = process.env['FULL_TESTS'] === 'true';
 const ORDERS = IS_FULL ? 100_000 : 10_000;
 /** Most that the whole may take; bounded, not timed: what the machine gives is printed. */
 const BOUND_MS = IS_FULL ? 60 * 60_000 : 10 * 60_000;

@@ -6,6 +6,8 @@
  *   --days N              how long the certificates are valid, default 90
  *   --clients A,B,…       who calls the mesh: a Secret A-tls with the identity spiffe://txmesh/client/A, and so
  *                         on; default client,operator
+ *   --participants A,B,…  services of your own that take part in transactions: a Secret A-tls for the Service A, with
+ *                         the identity spiffe://txmesh/participant/A, and so on; default none
  *   --authorities FOLDER  where the authorities' keys are kept, default .cache/certificates; guard it
  */
 
@@ -19,18 +21,27 @@ const { values: options } = parseArgs({
     namespace: { type: 'string', default: 'txmesh' },
     days: { type: 'string', default: '90' },
     clients: { type: 'string', default: CLIENTS.join(',') },
+    participants: { type: 'string', default: '' },
     authorities: { type: 'string', default: resolve(import.meta.dirname, '../../.cache/certificates') },
   },
 });
 
-const clients = options.clients.split(',').filter((name) => name !== '');
-for (const name of clients)
-  if (!/^[a-z]([a-z0-9-]{0,40}[a-z0-9])?$/.test(name) || [...SERVICES, 'etcd', 'etcd-client'].includes(name))
-    throw new Error(`--clients: "${name}" must be of a-z, 0-9 and -, beginning with a letter, and no name of a service`);
+/** What has a name already. */
+const taken = new Set<string>([...SERVICES, 'etcd', 'etcd-client']);
+
+function namesOf(flag: 'clients' | 'participants'): string[] {
+  const names = options[flag].split(',').filter((name) => name !== '');
+  for (const name of names) {
+    if (!/^[a-z]([a-z0-9-]{0,40}[a-z0-9])?$/.test(name)) throw new Error(`--${flag}: "${name}" must be of a-z, 0-9 and -, beginning with a letter`);
+    if (taken.has(name)) throw new Error(`--${flag}: there is a certificate "${name}" already; take another name`);
+    taken.add(name);
+  }
+  return names;
+}
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
-const items = neededCertificates(options.namespace, clients).map((needed) => {
+const items = neededCertificates(options.namespace, namesOf('clients'), namesOf('participants')).map((needed) => {
   const { ca, cert, key } = issue(needed, options.authorities, Number(options.days));
   return {
     apiVersion: 'v1',

@@ -25,8 +25,11 @@ const TRUST_DOMAIN = 'spiffe://txmesh';
 /** Who calls the mesh from outside: programs, and people with rights of their own. */
 export const CLIENTS = ['client', 'operator'] as const;
 
-/** @param clients names of those who call; each has a certificate of its own. */
-export function neededCertificates(namespace: string, clients: readonly string[] = CLIENTS): Needed[] {
+/**
+ * @param clients names of those who call; each has a certificate of its own.
+ * @param participants names of users' own services that the mesh calls, by the names of their Services, and that call it.
+ */
+export function neededCertificates(namespace: string, clients: readonly string[] = CLIENTS, participants: readonly string[] = []): Needed[] {
   const service = (name: string): string[] => [name, `${name}.${namespace}`, `${name}.${namespace}.svc`].map((host) => `DNS:${host}`);
   const replicas = (headless: string): string[] => [`DNS:*.${headless}.${namespace}.svc`, `DNS:*.${headless}.${namespace}.svc.cluster.local`];
   return [
@@ -37,6 +40,12 @@ export function neededCertificates(namespace: string, clients: readonly string[]
       names: [...service(name), ...replicas(`${name}-headless`), ...LOOPBACK, `URI:${TRUST_DOMAIN}/service/${name}`],
     })),
     ...clients.map((name) => ({ secret: `${name}-tls`, authority: 'mesh' as const, commonName: name, names: [`URI:${TRUST_DOMAIN}/client/${name}`] })),
+    ...participants.map((name) => ({
+      secret: `${name}-tls`,
+      authority: 'mesh' as const,
+      commonName: name,
+      names: [...service(name), `URI:${TRUST_DOMAIN}/participant/${name}`],
+    })),
     {
       secret: 'etcd-tls',
       authority: 'etcd',

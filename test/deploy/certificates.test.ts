@@ -10,7 +10,7 @@ import { issue } from '../../deploy/certificates/issue.ts';
 import { CLIENTS, neededCertificates, SERVICES } from '../../deploy/certificates/needed.ts';
 
 const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
-const needed = neededCertificates('shop');
+const needed = neededCertificates('shop', CLIENTS, ['loyalty']);
 let folder = '';
 beforeAll(() => void (folder = mkdtempSync(join(tmpdir(), 'txmesh-certificates-'))));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -37,6 +37,23 @@ describe('certificates for the manifests', () => {
     const { cert } = issued(`${client}-tls`);
     expect(spiffeIdIn(parse(cert).subjectAltName!)).toBe(`spiffe://txmesh/client/${client}`);
     expect(isFor('coordinator', cert)).toBe(false);
+  });
+
+  test("a user's participant is known by the names of its Service, and is no replica of the mesh", () => {
+    const { cert } = issued('loyalty-tls');
+    for (const name of ['loyalty', 'loyalty.shop', 'loyalty.shop.svc']) expect(isFor(name, cert), name).toBe(true);
+    for (const name of ['participant', 'loyalty.bank.svc', 'localhost']) expect(isFor(name, cert), name).toBe(false);
+    expect(spiffeIdIn(parse(cert).subjectAltName!)).toBe('spiffe://txmesh/participant/loyalty');
+  });
+
+  test.for<[string, string[], RegExp]>([
+    ['a service', ['--participants', 'queue'], /there is a certificate "queue" already/],
+    ['a client', ['--clients', 'shop', '--participants', 'shop'], /there is a certificate "shop" already/],
+    ['what is no name', ['--clients', 'Shop'], /"Shop" must be of a-z/],
+  ])('nobody is given the name of %s', ([, args, why]) => {
+    const { status, stderr, stdout } = spawnSync(process.execPath, [join(import.meta.dirname, '../../deploy/certificates/main.ts'), '--authorities', folder, ...args], { encoding: 'utf8' });
+    expect(stderr).toMatch(why);
+    expect([status, stdout]).toEqual([1, '']);
   });
 
   test('members of etcd are known by the names that the servers and their peers use', () => {

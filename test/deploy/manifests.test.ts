@@ -1,10 +1,10 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { globSync, readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { readSettings } from '../../services/settings/read.ts';
 import { RULES } from './rules/all.ts';
 import { replicasOf } from './rules/operation.ts';
-import { findKustomize, render, type Kustomize } from './support/kustomize.ts';
+import { findKustomize, render, renderWith, type Kustomize } from './support/kustomize.ts';
 import { containersOf, podsIn, serverOf, type Resource } from './support/resource.ts';
 import { findSchemaErrors } from './support/schema.ts';
 
@@ -19,8 +19,9 @@ beforeAll(async () => {
 
 const violations = (resources: readonly Resource[]): string[] => RULES.flatMap((rule) => rule.check(resources));
 
-/** What differs from the rules on purpose: the overlay `live` copies sources into the container. */
+/** What differs from the rules on purpose: the overlay `live` copies sources into the container, the overlay `faults` is there to fail. */
 const ON_PURPOSE: Readonly<Record<string, readonly string[]>> = {
+  faults: ['coordinator', 'counter', 'participant', 'queue'].map((name) => `StatefulSet ${name}: it injects faults`),
   live: ['StatefulSet coordinator: container server may write to its root file system'],
 };
 
@@ -64,6 +65,14 @@ test('what the end-to-end test deploys keeps the rules, but that it scales by it
   const [resources, load] = [await render(kustomize.command, join(folder, 'overlay')), await render(kustomize.command, join(folder, 'load'))];
   expect([...resources, ...load].flatMap(findSchemaErrors)).toEqual([]);
   expect(violations(resources).filter((violation) => !violation.includes('HorizontalPodAutoscaler'))).toEqual([]);
+});
+
+test('the component faults is in the overlay faults alone, and would be seen in production', async (context) => {
+  const using = globSync(['deploy/**/kustomization.yaml', 'test/e2e/**/kustomization.yaml'], { cwd: root }).filter((file) => /^ *- .*(components\/faults|overlays\/faults|\.\.\/faults)$/m.test(readFileSync(join(root, file), 'utf8')));
+  expect(using).toEqual(['deploy/overlays/faults/kustomization.yaml']);
+  if (kustomize.command === undefined) return context.skip(`no kustomize: ${kustomize.reason}`);
+  const resources = await renderWith(kustomize.command, join(deploy, 'overlays/production'), [join(deploy, 'components/faults')]);
+  expect(violations(resources)).toEqual(ON_PURPOSE['faults']);
 });
 
 test('production has three or more replicas of each service, and etcd members that fail apart', async (context) => {

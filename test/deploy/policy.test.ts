@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { neededCertificates, SERVICES } from '../../deploy/certificates/needed.ts';
+import { CLIENTS, neededCertificates, SERVICES } from '../../deploy/certificates/needed.ts';
 import { catalogueOfMesh } from '../../services/mesh/access.ts';
 import { spiffeIdIn } from '../../services/runtime/security/certificate.ts';
 import { readPolicy } from '../../services/runtime/security/read-policy.ts';
@@ -11,8 +11,13 @@ const file = resolve(import.meta.dirname, '../../deploy/components/mtls/policy.y
 const catalogue = catalogueOfMesh();
 const policy = readPolicy(file, readFileSync(file, 'utf8'), catalogue);
 
-/** By the Secret's name. */
-const identities = new Map(neededCertificates('shop').map(({ secret, names }) => [secret, spiffeIdIn(names.join(', '))!]));
+/** By the Secret's name; members of etcd have none. */
+const identities = new Map(
+  neededCertificates('shop', CLIENTS, ['loyalty']).flatMap(({ secret, names }): [string, string][] => {
+    const uri = spiffeIdIn(names.join(', '));
+    return uri === undefined ? [] : [[secret, uri]];
+  }),
+);
 const rightsOf = (secret: string) => new Rights(policy, { type: 'certificate', uri: identities.get(secret)! }, catalogue);
 
 describe('the policy of the component mtls', () => {
@@ -21,7 +26,7 @@ describe('the policy of the component mtls', () => {
     expect(peers.sort()).toEqual(SERVICES.map((name) => `${name}-tls`).sort());
   });
 
-  test('lets the client work, and the operator force outcomes too', () => {
+  test('lets the client work, the operator force outcomes too, and a participant take part', () => {
     const client = rightsOf('client-tls');
     const operator = rightsOf('operator-tls');
     expect(client.ruleForResource('KeyValueService/Put', 'collections', 'inventory', 'stock')).toBe('clients');
@@ -32,6 +37,10 @@ describe('the policy of the component mtls', () => {
       expect(client.ruleForMethod(method)).toBeUndefined();
       expect(operator.ruleForMethod(method)).toBe('operators');
     }
+    const participant = rightsOf('loyalty-tls');
+    expect(participant.ruleForParticipant('ClusterService/RegisterParticipant', 'loyalty')).toBe('participants');
+    expect(participant.ruleForParticipant('CoordinatorService/Inquire', 'loyalty')).toBe('participants');
+    for (const method of ['CoordinatorService/Execute', 'KeyValueService/Get', 'CoordinatorService/ResolveTransaction']) expect(participant.ruleForMethod(method)).toBeUndefined();
     expect(rightsOf('etcd-client-tls').ruleForMethod('ClusterService/GetCluster')).toBeUndefined();
   });
 });

@@ -2,9 +2,8 @@
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { createFileRegistry, fromBinary, fromJson, type FileRegistry, type JsonValue } from '@bufbuild/protobuf';
-import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from 'vitest';
+import { callsIn, requestOf, type Call } from './support/documented-calls.ts';
 import { findKustomize, render } from './support/kustomize.ts';
 import { problemsOf } from './support/prometheus.ts';
 import { podsIn } from './support/resource.ts';
@@ -12,53 +11,29 @@ import { podsIn } from './support/resource.ts';
 const root = resolve(import.meta.dirname, '../..');
 const read = (file: string): string => readFileSync(join(root, file), 'utf8');
 const runbooks = readdirSync(join(root, 'docs/runbooks')).map((name) => `docs/runbooks/${name}`);
-const pages = [...runbooks, 'docs/observe.md', 'docs/operate.md'];
+const pages = [...runbooks, 'docs/observe.md', 'docs/operate.md', 'docs/faults.md'];
 
 /** Sections of a page, in order. */
 const SECTIONS = ['What it means', 'Impact', 'Diagnose', 'Do', 'Verify'];
 
-const registry: FileRegistry = createFileRegistry(fromBinary(FileDescriptorSetSchema, readFileSync(join(root, 'services/gen/descriptors.binpb'))));
-
-interface Call {
-  readonly json: string | undefined;
-  readonly method: string | undefined;
-}
-
-/** The calls of the mesh's own API by grpcurl; long ones go on behind a backslash. */
-function callsIn(text: string): Call[] {
-  const commands = text.replaceAll('\\\n', ' ').matchAll(/^\s*\$ (.*grpcurl .*)$/gm);
-  return [...commands].map(([, command]) => ({
-    json: /-d '([^']*)'/.exec(command!)?.[1],
-    method: /\s([a-z0-9.]+\.[A-Z]\w+\/\w+)/.exec(command!)?.[1],
-  }));
-}
-
 /** What is wrong with a call, in a sentence. */
-function problemOf({ json, method }: Call): string | undefined {
+function problemOf({ method, ...call }: Call): string | undefined {
   if (method === undefined) return undefined;
-  const [service, name] = method.split('/');
-  const found = registry.getService(service!)?.methods.find((each) => each.name === name);
-  if (found === undefined) return `there is no method ${method}`;
   try {
-    fromJson(found.input, JSON.parse(json ?? '{}', asProtobufSays) as JsonValue, { registry });
+    requestOf({ ...call, method });
     return undefined;
   } catch (error) {
-    return `${method} does not take ${json}: ${String(error)}`;
+    return (error as Error).message;
   }
 }
 
-/** grpcurl wants a field mask as the message that it is, `{"paths": ["max_age"]}`; in protobuf's JSON it is a string. */
-function asProtobufSays(key: string, value: unknown): unknown {
-  if (key !== 'updateMask') return value;
-  const { paths } = value as { paths: string[] };
-  return paths.map((path) => path.replaceAll(/_(\w)/g, (_, letter: string) => letter.toUpperCase())).join(',');
-}
+const called = (method: string, json: string): Call => ({ method, json, as: 'plaintext' });
 
 test.each<[string, Call, RegExp]>([
-  ['a method that does not exist', { method: 'txmesh.queue.v1.QueueService/Peek', json: '{}' }, /no method/],
-  ['a field that does not exist', { method: 'txmesh.queue.v1.QueueService/Pull', json: '{"subscripton":"a"}' }, /does not take/],
-  ['an enum\'s value that does not exist', { method: 'txmesh.coordinator.v1.CoordinatorService/ListTransactions', json: '{"states":["COMMITTED"]}' }, /does not take/],
-  ['what is no JSON', { method: 'txmesh.queue.v1.QueueService/Pull', json: '{"subscription":}' }, /does not take/],
+  ['a method that does not exist', called('txmesh.queue.v1.QueueService/Peek', '{}'), /no method/],
+  ['a field that does not exist', called('txmesh.queue.v1.QueueService/Pull', '{"subscripton":"a"}'), /does not take/],
+  ['an enum\'s value that does not exist', called('txmesh.coordinator.v1.CoordinatorService/ListTransactions', '{"states":["COMMITTED"]}'), /does not take/],
+  ['what is no JSON', called('txmesh.queue.v1.QueueService/Pull', '{"subscription":}'), /does not take/],
 ])('the check of calls sees %s', (_what, call, problem) => {
   expect(problemOf(call)).toMatch(problem);
 });
@@ -71,7 +46,7 @@ describe.each(pages)('%s', (page) => {
   });
 
   test('calls the API as it is', () => {
-    expect(callsIn(text).flatMap((call) => problemOf(call) ?? [])).toEqual([]);
+    expect(callsIn(page).flatMap((call) => problemOf(call) ?? [])).toEqual([]);
   });
 
   test('leads to pages, and places in them, that are there', () => {

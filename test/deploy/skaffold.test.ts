@@ -40,6 +40,12 @@ describe('skaffold.yaml', () => {
     expect(config.profiles.map(({ name }: { name: string }) => name)).toEqual(expect.arrayContaining(['dev', 'load', 'production']));
   });
 
+  test('deploys what fails on purpose for the profile faults alone', () => {
+    const deploying = pipelines.filter(({ manifests }) => manifests.kustomize.paths.includes('deploy/overlays/faults')).map(({ name }) => name);
+    expect(deploying).toEqual(['faults']);
+    expect(config.profiles.find(({ name }: { name: string }) => name === 'production').manifests.kustomize.paths).toEqual(['deploy/overlays/production']);
+  });
+
   test('copies sources to where the image has them', () => {
     const { artifacts } = config.profiles.find(({ name }: { name: string }) => name === 'dev').build;
     const [{ src, dest }] = artifacts[0].sync.manual;

@@ -16,7 +16,7 @@ export const probed: Rule = {
           const probe = container[kind];
           if (probe === undefined) return [`${where} has no ${kind}`];
           if (serverOf(pods) === container && probe.grpc?.service === undefined) return [`${where} has a ${kind} that asks for no gRPC service`];
-          const port = probe.grpc?.port ?? probe.httpGet?.port;
+          const port = probe.grpc?.port ?? (probe.httpGet ?? probe.tcpSocket)?.port;
           const known = container.ports?.some(({ name, containerPort }) => name === port || containerPort === port);
           return known ? [] : [`${where} has a ${kind} at port ${port}, which it does not name`];
         }),

@@ -2,7 +2,8 @@
 
 import { parse } from 'yaml';
 import { environmentOf } from '../support/environment.ts';
-import { containersOf, matches, nameOf, podsIn, serverOf, type Labels, type Pods, type Resource } from '../support/resource.ts';
+import { mayConnect } from '../support/network.ts';
+import { containersOf, matches, nameOf, podsIn, serverOf, type Pods, type Resource } from '../support/resource.ts';
 import type { Rule } from './rule.ts';
 
 interface DnsDiscovery {
@@ -44,34 +45,6 @@ function targetsIn(config: string): Target[] {
       }),
     ),
   ]);
-}
-
-interface PolicyRule {
-  readonly ports?: readonly { readonly port: number }[];
-  readonly from?: readonly Peer[];
-  readonly to?: readonly Peer[];
-}
-interface Peer {
-  readonly podSelector?: { readonly matchLabels?: Labels };
-}
-
-/** Whether policies let pods of some labels connect to pods of others at a port, at both ends. */
-function mayConnect(resources: readonly Resource[], from: Labels, to: Labels, port: number): boolean {
-  const policies = resources.filter(({ kind }) => kind === 'NetworkPolicy');
-  if (policies.length === 0) return true;
-  const allows = (direction: 'ingress' | 'egress', selected: Labels, peer: Labels): boolean =>
-    policies
-      .filter(({ spec }) => matches(spec.podSelector.matchLabels, selected))
-      .flatMap(({ spec }) => (spec[direction] ?? []) as PolicyRule[])
-      // Whoever names no ports, or no peers, means all.
-      .some(({ ports, from: senders, to: receivers }) => {
-        const peers = direction === 'ingress' ? senders : receivers;
-        return (
-          (ports === undefined || ports.some((each) => each.port === port)) &&
-          (peers === undefined || peers.some(({ podSelector }) => podSelector !== undefined && matches(podSelector.matchLabels, peer)))
-        );
-      });
-  return allows('egress', from, to) && allows('ingress', to, from);
 }
 
 const behind = (service: Resource, all: readonly Pods[]): Pods[] => all.filter(({ labels }) => matches(service.spec.selector, labels));

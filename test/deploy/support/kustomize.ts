@@ -1,8 +1,11 @@
 /** Renders a folder with kustomize: kubectl's where that is new enough, else a kustomize of its own. */
 
 import { execFile } from 'node:child_process';
+import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
 import { promisify } from 'node:util';
-import { parseAllDocuments } from 'yaml';
+import { parseAllDocuments, stringify } from 'yaml';
 import { findGoTool, GO_TOOLS, isAtLeast } from '../../../deploy/local/go-tool.ts';
 import type { Resource } from './resource.ts';
 
@@ -35,4 +38,18 @@ export async function render([program, ...args]: readonly [string, ...string[]],
     if (document.errors.length > 0) throw document.errors[0]!;
     return document.toJS() as Resource;
   });
+}
+
+/** Renders a folder with components added to it, as an overlay of one's own would. */
+export async function renderWith(command: readonly [string, ...string[]], folder: string, components: readonly string[]): Promise<Resource[]> {
+  // By its real name, since the way back from it is relative.
+  const overlay = mkdtempSync(join(realpathSync(tmpdir()), 'txmesh-overlay-'));
+  const seen = (path: string): string => relative(overlay, path);
+  try {
+    const own = { apiVersion: 'kustomize.config.k8s.io/v1beta1', kind: 'Kustomization', namespace: 'txmesh', resources: [seen(folder)], components: components.map(seen) };
+    writeFileSync(join(overlay, 'kustomization.yaml'), stringify(own));
+    return await render(command, overlay);
+  } finally {
+    rmSync(overlay, { recursive: true });
+  }
 }

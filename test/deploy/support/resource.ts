@@ -32,6 +32,7 @@ export interface Container {
 export interface Probe {
   readonly grpc?: { readonly port: number; readonly service?: string };
   readonly httpGet?: { readonly port: number | string };
+  readonly tcpSocket?: { readonly port: number | string };
 }
 
 /** A template of pods, with the workload that makes them. */

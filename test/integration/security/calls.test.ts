@@ -7,10 +7,10 @@ import * as grpc from '@grpc/grpc-js';
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { ConfigureOperation } from '../../../services/gen/txmesh/queue/v1/operations.ts';
 import { KeyValueServiceService } from '../../../services/gen/txmesh/keyvalue/v1/keyvalue.ts';
-import { connect, PermissionDenied, type ConnectOptions, type Mesh, type TransactionInfo } from '../../../services/client/index.ts';
+import { connect, PermissionDenied, type TransactionInfo } from '../../../services/client/index.ts';
 import { put as putOperation } from '../../../services/client/operations.ts';
 import { serveParticipant } from '../../../services/client/participant.ts';
-import { systemClock, type Clock } from '../../../services/runtime/clock.ts';
+import { systemClock } from '../../../services/runtime/clock.ts';
 import { serviceErrorToFailure } from '../../../services/runtime/errors/status.ts';
 import { startNode, type Node } from '../../../services/mesh.ts';
 import { catalogueOfMesh } from '../../../services/mesh/access.ts';
@@ -18,7 +18,8 @@ import { openSecurity } from '../../../services/runtime/security/open.ts';
 import { MemoryStore } from '../../../services/runtime/store/memory.ts';
 import { hasOpenssl, TestAuthority } from '../support/spiffe-authority.ts';
 import { Notebook } from '../support/notebook.ts';
-import { AUDIENCE, ISSUER, TokenIssuer } from '../support/token-issuer.ts';
+import { servePolicy, type Policed } from '../support/policed-server.ts';
+import { TokenIssuer } from '../support/token-issuer.ts';
 
 const POLICY = `
 peers: [spiffe://txmesh/service/*]
@@ -54,49 +55,7 @@ rules:
 let issuer: TokenIssuer;
 beforeAll(async () => void (issuer = await TokenIssuer.create()));
 
-interface Served {
-  readonly node: Node;
-  readonly logs: Record<string, unknown>[];
-  /** Exchanges the policy's file. */
-  rewrite(text: string): void;
-  as(subject: string, options?: Partial<ConnectOptions>): Mesh;
-}
-
-/** Files are looked at at once instead of every few seconds. */
-const hasty: Clock = { ...systemClock, setTimer: (delayMs, call) => systemClock.setTimer(delayMs === 5_000 ? 20 : delayMs, call) };
-
-async function serve(policy = POLICY): Promise<Served> {
-  const folder = mkdtempSync(join(tmpdir(), 'txmesh-policy-'));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
-  const file = join(folder, 'policy.yaml');
-  writeFileSync(file, policy);
-  const logs: Record<string, unknown>[] = [];
-  const log = (message: string, fields: Record<string, unknown>): void => void logs.push({ message, ...fields });
-  const security = openSecurity(
-    { policy: file, keys: issuer.writeTo(join(folder, 'keys.json')), tokens: { issuer: ISSUER, audience: AUDIENCE, algorithms: ['ES256'], leewayMs: 0 }, audit: 'all', encrypted: false, certificates: false },
-    { catalogue: catalogueOfMesh(), clock: hasty, audit: log, info: log, error: log },
-  );
-  const node = await startNode(
-    { host: '127.0.0.1', port: 0, coordinator: true, participants: ['inventory', 'payments'], queues: ['queue'], counters: ['counter'], defaultPartitions: 1 },
-    { store: new MemoryStore(systemClock), log, guard: security.guard },
-  );
-  onTestFinished(async () => {
-    security.close();
-    await node.drain(0);
-  });
-  await node.ready();
-  return {
-    node,
-    logs,
-    rewrite: (text) => writeFileSync(file, text),
-    as(subject, options = {}) {
-      const claims = subject === 'operator' ? { groups: ['operators'] } : {};
-      const mesh = connect({ addresses: [node.address], token: () => issuer.token(subject, 600, claims), timeoutMs: 15_000, ...options });
-      onTestFinished(() => mesh.close());
-      return mesh;
-    },
-  };
-}
+const serve = (policy = POLICY): Promise<Policed> => servePolicy(issuer, policy);
 
 const denied = { reason: 'PERMISSION_DENIED' };
 const put = (participant: string, collection: string, key: string) => async (tx: { put(p: string, c: string, k: string, v: string): void }) => tx.put(participant, collection, key, 'v');

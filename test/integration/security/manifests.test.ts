@@ -6,11 +6,13 @@ import { join, resolve } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { SERVICES } from '../../../deploy/certificates/needed.ts';
 import { connect, PermissionDenied } from '../../../services/client/index.ts';
+import { serveParticipant } from '../../../services/client/participant.ts';
 import { startNode, type Node } from '../../../services/mesh.ts';
 import { catalogueOfMesh } from '../../../services/mesh/access.ts';
 import { systemClock } from '../../../services/runtime/clock.ts';
 import { openSecurity } from '../../../services/runtime/security/open.ts';
 import { MemoryStore } from '../../../services/runtime/store/memory.ts';
+import { Notebook } from '../support/notebook.ts';
 import { hasOpenssl, TestAuthority } from '../support/spiffe-authority.ts';
 import { until } from '../support/until.ts';
 
@@ -22,7 +24,7 @@ const HOSTED = {
   counter: { coordinator: false, participants: [], counters: ['counter'] },
 } as const;
 
-test.skipIf(!hasOpenssl())('services of the manifests work together under their policy, and a client may do its work and no more', async () => {
+test.skipIf(!hasOpenssl())("services of the manifests work together under their policy, with a user's participant too, and a client may do its work and no more", async () => {
   const folder = mkdtempSync(join(tmpdir(), 'txmesh-policy-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const authority = new TestAuthority(folder);
@@ -53,11 +55,13 @@ test.skipIf(!hasOpenssl())('services of the manifests work together under their 
     });
   }
   await Promise.all(nodes.map((node) => node.ready()));
-  const as = (name: string) => {
-    const mesh = connect({ addresses: [nodes[0]!.address], credentials: authority.channel({ uri: `spiffe://txmesh/client/${name}` }), timeoutMs: 30_000 });
+  const by = (uri: string) => ({ addresses: [nodes[0]!.address], credentials: authority.channel({ uri }), timeoutMs: 30_000 });
+  const connected = (uri: string) => {
+    const mesh = connect(by(uri));
     onTestFinished(() => mesh.close());
     return mesh;
   };
+  const as = (name: string) => connected(`spiffe://txmesh/client/${name}`);
   const client = as('client');
   await client.queue().topics.create('orders');
   await client.queue().subscriptions.create('packing', 'orders');
@@ -83,6 +87,21 @@ test.skipIf(!hasOpenssl())('services of the manifests work together under their 
   }
   expect((await client.counter('sold').get()).value).toBe(BigInt(orders));
   await until('every add to the sharded counter counts', 20_000, async () => (await client.counter('seen').get()).value === BigInt(orders));
+  const notebook = new Notebook();
+  const listening = (name: string, uri: string) => ({
+    name,
+    mesh: by(uri),
+    listen: '127.0.0.1:0',
+    credentials: authority.server({ uri }, 'required'),
+    peers: ['spiffe://txmesh/service/*'],
+    resourceManager: notebook,
+  });
+  const loyalty = await serveParticipant(listening('loyalty', 'spiffe://txmesh/participant/loyalty'));
+  onTestFinished(() => loyalty.close(0));
+  const points = { participant: 'loyalty', routingKey: 'anne', operation: { typeUrl: 'type.googleapis.com/loyalty.Award', value: Buffer.from('10 points') } };
+  expect((await client.execute({ operations: [points] })).committed).toBe(true);
+  await until('the participant of a user has the outcome', 20_000, () => notebook.applied.size === 1);
+
   const interactive = await client.begin();
   await interactive.put('inventory', 'stock', 'late', 'v');
   await interactive.put('payments', 'accounts', 'late', 'v');
@@ -91,5 +110,7 @@ test.skipIf(!hasOpenssl())('services of the manifests work together under their 
 
   await expect(client.retry(interactive.id)).rejects.toBeInstanceOf(PermissionDenied);
   expect(['COMMITTED', 'COMMITTING']).toContain((await as('operator').retry(interactive.id)).state);
+  await expect(serveParticipant(listening('stranger', 'spiffe://txmesh/client/stranger'))).rejects.toBeInstanceOf(PermissionDenied);
+  await expect(connected('spiffe://txmesh/participant/loyalty').keyValue('inventory').collection('stock').get('late')).rejects.toBeInstanceOf(PermissionDenied);
   await expect(as('stranger').keyValue('inventory').collection('stock').get('late')).rejects.toBeInstanceOf(PermissionDenied);
 });

@@ -1,9 +1,12 @@
 /** Takes traces, metrics and logs as OTLP over HTTP in JSON, from any number of processes. */
 
-import { createServer, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
+import type { Certificates } from './certificates.ts';
 import { until } from './until.ts';
 
 const ARRIVES_WITHIN_MS = 10_000;
@@ -84,9 +87,11 @@ export class OtlpReceiver {
   readonly bodies: string[] = [];
   requests = 0;
   private readonly server: Server;
+  private readonly scheme: 'http' | 'https';
 
-  private constructor() {
-    this.server = createServer((request, response) => {
+  private constructor(tls: Certificates | undefined) {
+    this.scheme = tls === undefined ? 'http' : 'https';
+    const take: RequestListener = (request, response) => {
       this.requests++;
       let body = '';
       request.on('data', (chunk) => (body += chunk));
@@ -97,11 +102,14 @@ export class OtlpReceiver {
         if (request.url === '/v1/metrics') this.takeMetrics(JSON.parse(body) as WireMetrics);
         response.setHeader('content-type', 'application/json').end('{}');
       });
-    });
+    };
+    const read = (file: string): Buffer => readFileSync(file);
+    this.server = tls === undefined ? createServer(take) : createTlsServer({ ca: read(tls.ca), cert: read(tls.cert), key: read(tls.key), requestCert: true }, take);
   }
 
-  static async start(): Promise<OtlpReceiver> {
-    const receiver = new OtlpReceiver();
+  /** @param tls with TLS, for who shows a certificate of the same authority */
+  static async start(tls?: Certificates): Promise<OtlpReceiver> {
+    const receiver = new OtlpReceiver(tls);
     receiver.server.listen(0, '127.0.0.1');
     await once(receiver.server, 'listening');
     onTestFinished(() => {
@@ -114,7 +122,7 @@ export class OtlpReceiver {
   /** What makes a process send its traces here. */
   environment(service: string, more: Readonly<Record<string, string>> = {}): Record<string, string> {
     return {
-      OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`,
+      OTEL_EXPORTER_OTLP_ENDPOINT: `${this.scheme}://127.0.0.1:${(this.server.address() as AddressInfo).port}`,
       OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
       OTEL_SERVICE_NAME: service,
       OTEL_BSP_SCHEDULE_DELAY: '100',

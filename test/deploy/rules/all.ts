@@ -1,5 +1,5 @@
 import { quotaAgrees, referencesHold, servicesLead, settingsExist } from './consistency.ts';
-import { available, bounded, drained, probed, scaled } from './operation.ts';
+import { available, bounded, drained, partitioned, patient, probed, scaled } from './operation.ts';
 import type { Rule } from './rule.ts';
 import { connected, fixedImages, lockedDown, noFaults, noToken, restricted } from './security.ts';
 import { collected, scraped } from './telemetry.ts';
@@ -15,6 +15,8 @@ export const RULES: readonly Rule[] = [
   bounded,
   available,
   scaled,
+  partitioned,
+  patient,
   drained,
   settingsExist,
   referencesHold,

@@ -32,6 +32,8 @@ export interface Container {
 export interface Probe {
   readonly grpc?: { readonly port: number; readonly service?: string };
   readonly httpGet?: { readonly port: number | string };
+  readonly periodSeconds?: number;
+  readonly failureThreshold?: number;
 }
 
 /** A template of pods, with the workload that makes them. */

@@ -88,6 +88,10 @@ const CASES: readonly [what: string, name: string, change: (resource: any) => vo
   ['a component that the image lacks', COLLECTOR, (r) => (r.data['config.yaml'] = r.data['config.yaml'].replace('  batch:', '  tail_sampling: {}\n  batch:')), /tail_sampling is none that we know/],
   ['a collector without a limit', COLLECTOR, (r) => (r.data['config.yaml'] = r.data['config.yaml'].replace('processors: [memory_limiter, batch]', 'processors: [batch]')), /does not begin with memory_limiter/],
   ['a collector that listens elsewhere', COLLECTOR, (r) => (r.data['config.yaml'] = r.data['config.yaml'].replace('0.0.0.0:4318', '0.0.0.0:4319')), /sends to http:\/\/opentelemetry-collector:4318, where the collector does not listen/],
+  ['a pipeline that leads nowhere', COLLECTOR, (r) => (r.data['config.yaml'] = r.data['config.yaml'].replace('    traces:\n', '    traces/other:\n')), /the pipeline traces\/other has no exporters/],
+  ['a configuration that is not there', COLLECTOR, (r) => delete r.data['traces.yaml'], /its configuration \/etc\/otelcol\/traces.yaml is not there/],
+  ['traces for nobody', COLLECTOR, (r) => (r.data['traces.yaml'] = r.data['traces.yaml'].replace('jaeger:', 'tempo:')), /sends to tempo:4317, and there is no Service tempo/],
+  ['traces for somebody elsewhere that may not leave', COLLECTOR, (r) => (r.data['traces.yaml'] = r.data['traces.yaml'].replace('jaeger:4317', 'tempo.tracing.svc:4317')), /no policy lets it send to tempo.tracing.svc:4317/],
   ['traces that may not leave', 'NetworkPolicy opentelemetry-collector', (r) => delete r.spec.egress, /no policy lets it send to jaeger:4317/],
   ['another quota', 'StatefulSet etcd', (r) => (server(r).args = server(r).args.map((arg: string) => arg.replace('4294967296', '1'))), /quota is 1 bytes/],
 ];

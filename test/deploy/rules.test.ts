@@ -43,6 +43,7 @@ const CASES: readonly [what: string, name: string, change: (resource: any) => vo
   ['an image without a tag', SERVER, (r) => (server(r).image = 'registry:5000/txmesh'), /no tag/],
   ['pods that no policy knows', SERVER, (r) => (r.spec.template.metadata.labels['app.kubernetes.io/name'] = 'other'), /no NetworkPolicy/],
   ['no default', 'NetworkPolicy default-deny', (r) => (r.spec.ingress = [{}]), /no NetworkPolicy denies/],
+  ['a page for nobody outside', 'Service grafana', (r) => (r.spec.type = 'NodePort'), /Service grafana: no NetworkPolicy lets in who comes through its NodePort/],
   ['faults on purpose', 'ConfigMap settings', (r) => (r.data.TXMESH_FAULT_INJECTION = 'true'), /it injects faults/],
   ['faults by a flag', SERVER, (r) => server(r).args.push('--fault-injection', 'true'), /it injects faults/],
   ['no probe', SERVER, (r) => delete server(r).livenessProbe, /no livenessProbe/],
@@ -93,6 +94,8 @@ const CASES: readonly [what: string, name: string, change: (resource: any) => vo
   ['traces for nobody', COLLECTOR, (r) => (r.data['traces.yaml'] = r.data['traces.yaml'].replace('jaeger:', 'tempo:')), /sends to tempo:4317, and there is no Service tempo/],
   ['traces for somebody elsewhere that may not leave', COLLECTOR, (r) => (r.data['traces.yaml'] = r.data['traces.yaml'].replace('jaeger:4317', 'tempo.tracing.svc:4317')), /no policy lets it send to tempo.tracing.svc:4317/],
   ['traces that may not leave', 'NetworkPolicy opentelemetry-collector', (r) => delete r.spec.egress, /no policy lets it send to jaeger:4317/],
+  ['traces without a bound', 'Deployment jaeger', (r) => delete server(r).args, /does not say how many traces it keeps/],
+  ['more traces than there is memory for', 'Deployment jaeger', (r) => (server(r).args[0] = server(r).args[0].replace(/\d+$/, '100000')), /100000 traces .* are more than GOMEMLIMIT/],
   ['another quota', 'StatefulSet etcd', (r) => (server(r).args = server(r).args.map((arg: string) => arg.replace('4294967296', '1'))), /quota is 1 bytes/],
 ];
 

@@ -1,6 +1,7 @@
 /** Prometheus and the collector reach whom they name, and are reached by who names them. */
 
 import { parse } from 'yaml';
+import { bytes } from '../../../services/settings/rules.ts';
 import { environmentOf } from '../support/environment.ts';
 import { containersOf, matches, nameOf, podsIn, serverOf, type Labels, type Pods, type Resource } from '../support/resource.ts';
 import type { Rule } from './rule.ts';
@@ -196,4 +197,19 @@ export const collected: Rule = {
     }
     return problems;
   },
+};
+
+/** Of one that is kept, rounded up: 20 spans with 8 attributes each took 33 kB in the version that is deployed. */
+const TRACE_BYTES = 50_000;
+
+export const remembered: Rule = {
+  name: 'Jaeger, which keeps traces in memory, keeps no more than fit',
+  check: (resources) =>
+    podsIn(resources).filter(({ owner }) => owner.metadata.name === 'jaeger').flatMap(({ owner, spec }) => {
+      const { args = [], env = [] } = spec.containers[0]!;
+      const traces = args.flatMap((arg) => /memory\.max_traces=(\d+)$/.exec(arg)?.[1] ?? []).map(Number)[0];
+      if (traces === undefined) return [`${nameOf(owner)}: it does not say how many traces it keeps`];
+      const limit = env.find(({ name }) => name === 'GOMEMLIMIT')?.value ?? '0MiB';
+      return traces * TRACE_BYTES <= bytes().parse(limit) ? [] : [`${nameOf(owner)}: ${traces} traces of ${TRACE_BYTES} bytes are more than GOMEMLIMIT, ${limit}`];
+    }),
 };

@@ -45,7 +45,7 @@ test.for(['Job', 'TestRun'])('a %s first waits for every service of the mesh, fo
   if (kustomize.command === undefined) return context.skip(`no kustomize: ${kustomize.reason}`);
   const spec = kind === 'Job' ? job.spec.template.spec : testRun.spec.runner;
   const [{ command, args = [], volumeMounts }] = spec.initContainers;
-  const [program, script, seconds, ...addresses] = [...command, ...args];
+  const [program, script, seconds, ...addresses] = [...command, ...args] as string[];
   expect(program).toBe('/usr/local/bin/node');
   const [{ name: volume, mountPath }] = volumeMounts;
   const { name, items } = spec.volumes.find((each: { name: string }) => each.name === volume).configMap;

@@ -30,10 +30,10 @@ export interface Container {
 }
 
 export interface Probe {
-  readonly grpc?: { readonly port: number; readonly service?: string };
-  readonly httpGet?: { readonly port: number | string };
   readonly periodSeconds?: number;
   readonly failureThreshold?: number;
+  readonly grpc?: { readonly port: number; readonly service?: string };
+  readonly httpGet?: { readonly port: number | string };
 }
 
 /** A template of pods, with the workload that makes them. */

@@ -5,7 +5,7 @@ import { startNode, type Faults, type Node, type NodePorts } from './mesh.ts';
 import { systemClock } from './runtime/clock.ts';
 import { withOptionalCertificates } from './runtime/security/optional-certificates.ts';
 import { openSecurity, SecurityInvalid, type Security } from './runtime/security/open.ts';
-import { StoreError } from './runtime/store/errors.ts';
+import { StoreError, StoreUnusable } from './runtime/store/errors.ts';
 import { openStore } from './runtime/store/open.ts';
 import type { Store } from './runtime/store/store.ts';
 import { createLog, type Log } from './runtime/telemetry/log.ts';
@@ -123,15 +123,11 @@ async function run(
   ports: ServerPorts,
   stopped: Promise<string>,
 ): Promise<number> {
-  const opened = await openStore({
-    ...settings,
-    etcdQuotaBytes: settings.etcdQuota,
-    // A write that hangs is in the way of stepping down and leading again: no longer than a lease.
-    etcdRequestTimeoutMs: Math.min(settings.lease, LONGEST_ETCD_REQUEST_MS),
-    etcdCertificatePollMs: settings.certificatePoll,
-    clock: systemClock,
-    log: logged,
-  });
+  const opened = await open(settings, logged, stopped);
+  if (opened === undefined) {
+    log.info('stopped before it served', { signal: await stopped });
+    return 0;
+  }
   const store = ports.wrapStore?.(opened) ?? opened;
   const node: Node = await startNode(
     {
@@ -176,6 +172,28 @@ async function run(
   await node.drain(settings.drain);
   log.info('stopped');
   return 0;
+}
+
+/** @returns undefined where the server is stopped while it waits for the store to answer */
+async function open(settings: Settings, log: NodePorts['log'], stopped: Promise<string>): Promise<Store | undefined> {
+  const waiting = new AbortController();
+  void stopped.then(() => waiting.abort());
+  try {
+    return await openStore({
+      ...settings,
+      etcdQuotaBytes: settings.etcdQuota,
+      // A write that hangs is in the way of stepping down and leading again: no longer than a lease.
+      etcdRequestTimeoutMs: Math.min(settings.lease, LONGEST_ETCD_REQUEST_MS),
+      etcdOpenTimeoutMs: settings.etcdWait,
+      etcdCertificatePollMs: settings.certificatePoll,
+      clock: systemClock,
+      log,
+      signal: waiting.signal,
+    });
+  } catch (error) {
+    if (waiting.signal.aborted && error instanceof StoreUnusable) return undefined;
+    throw error;
+  }
 }
 
 /** A receiver that does not answer must not keep the process. @throws Error when it takes too long */

@@ -38,6 +38,7 @@ export const SETTINGS = {
   etcdKey: setting('etcd-key', text(), undefined, 'file with the key of the client certificate for etcd (PEM)'),
   etcdPrefix: setting('etcd-prefix', text(), 'txmesh/', 'prefix of all keys in etcd; clusters with different prefixes share an etcd'),
   etcdQuota: setting('etcd-quota', bytes(), '2GiB', "etcd's data quota (its --quota-backend-bytes); new work is refused before it is reached"),
+  etcdWait: setting('etcd-wait', duration(0, 3_600_000), '2m', 'how long a server that starts waits for etcd to answer, before it ends with an error'),
   coordinator: setting('coordinator', oneOf('true', 'false'), 'true', 'run the transaction coordinator'),
   participants: setting('participants', list(text(NAME, 'of a-z, 0-9 and -, beginning with a letter, at most 63 characters')), 'inventory,payments', 'names of the key-value participants to run, separated by commas; empty runs none'),
   queues: setting('queues', list(text(NAME, 'of a-z, 0-9 and -, beginning with a letter, at most 63 characters')), 'queue', 'names of the queues to run, separated by commas; empty runs none'),

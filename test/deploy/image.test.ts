@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { chooseBase, pinnedBase } from '../e2e/base-image.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 const read = (file: string): string => readFileSync(join(root, file), 'utf8');
@@ -13,9 +14,29 @@ test('the last stage is the one to run, so that it is the default', () => {
   expect([...stages.keys()].at(-1)).toBe('runtime');
 });
 
-test('every stage starts from the pinned base, or from another stage', () => {
-  expect(dockerfile).toMatch(/^ARG NODE_IMAGE=node:26-bookworm-slim$/m);
+test('every stage starts from the base of the Node that the tests run with, to its last number, or from another stage', () => {
+  const { devDependencies } = JSON.parse(read('package.json')) as { devDependencies: { node: string } };
+  expect(devDependencies.node).toMatch(/^\d+\.\d+\.\d+$/);
+  expect(pinnedBase(dockerfile)).toBe(`node:${devDependencies.node}-bookworm-slim`);
   for (const [, from] of dockerfile.matchAll(/^FROM (\S+)/gm)) expect(['${NODE_IMAGE}', ...stages.keys()]).toContain(from);
+});
+
+describe('the end-to-end test builds on', () => {
+  const docker = (here: readonly string[], pulled: readonly string[]) => ({ isHere: async (name: string) => here.includes(name), canBePulled: async (name: string) => pulled.includes(name) });
+  const text = '# a comment\nARG NODE_IMAGE=node:26.1.2-slim\nFROM ${NODE_IMAGE}';
+
+  test.each([
+    ['the pinned base, where it is here', ['node:26.1.2-slim', 'node:26-slim'], [], 'node:26.1.2-slim'],
+    ['the pinned base, where a registry has it', ['node:26-slim'], ['node:26.1.2-slim'], 'node:26.1.2-slim'],
+    ['another release of the same Node, where nobody has that one', ['node:26-slim'], [], 'node:26-slim'],
+  ])('%s', async (_what, here, pulled, expected) => {
+    expect(await chooseBase(text, docker(here, pulled))).toBe(expected);
+  });
+
+  test('nothing, where there is none', async () => {
+    await expect(chooseBase(text, docker(['node:25-slim'], ['node:26-slim']))).rejects.toThrow(/^node:26\.1\.2-slim, .* nor is node:26-slim here$/);
+    await expect(chooseBase('FROM node', docker([], []))).rejects.toThrow(/no line ARG NODE_IMAGE/);
+  });
 });
 
 test('the image runs without a shell, as a user who is nobody special, with production dependencies alone', () => {

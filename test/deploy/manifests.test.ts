@@ -1,6 +1,7 @@
 import { globSync, readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
 import { readSettings } from '../../services/settings/read.ts';
 import { RULES } from './rules/all.ts';
 import { replicasOf } from './rules/operation.ts';
@@ -19,10 +20,13 @@ beforeAll(async () => {
 
 const violations = (resources: readonly Resource[]): string[] => RULES.flatMap((rule) => rule.check(resources));
 
-/** What differs from the rules on purpose: the overlay `live` copies sources into the container, the overlay `faults` is there to fail. */
+/**
+ * What differs from the rules on purpose: the overlay `live` copies sources into the container, which a restart
+ * would lose, and the overlay `faults` is there to fail.
+ */
 const ON_PURPOSE: Readonly<Record<string, readonly string[]>> = {
   faults: ['coordinator', 'counter', 'participant', 'queue'].map((name) => `StatefulSet ${name}: it injects faults`),
-  live: ['StatefulSet coordinator: container server may write to its root file system'],
+  live: ['StatefulSet coordinator: container server may write to its root file system', 'StatefulSet coordinator: container server has no livenessProbe'],
 };
 
 describe.each(overlays)('the overlay %s', (overlay) => {
@@ -81,6 +85,19 @@ test('production has three or more replicas of each service, and etcd members th
   for (const pods of podsIn(resources).filter((each) => serverOf(each) !== undefined)) expect(replicasOf(pods.owner, resources)).toBeGreaterThanOrEqual(3);
   const etcd = podsIn(resources).find(({ owner }) => owner.metadata.name === 'etcd')!;
   expect(etcd.spec['topologySpreadConstraints'].map((each: { whenUnsatisfiable: string }) => each.whenUnsatisfiable)).toEqual(['DoNotSchedule', 'DoNotSchedule']);
+});
+
+test('traces of production go nowhere until somebody is named, and then as docs/observe.md says', async (context) => {
+  if (kustomize.command === undefined) return context.skip(`no kustomize: ${kustomize.reason}`);
+  const resources = await render(kustomize.command, join(deploy, 'overlays/production'));
+  const [, example, policy] = /### Traces in production.*?```yaml\n(.*?)```.*?```yaml\n(.*?)```/s.exec(readFileSync(join(root, 'docs/observe.md'), 'utf8'))!;
+  const named = structuredClone(resources).map((resource) =>
+    resource.kind === 'ConfigMap' && resource.metadata.name.startsWith('opentelemetry-collector') ? { ...resource, data: { ...resource.data, 'traces.yaml': example! } } : resource,
+  );
+  expect(violations(named)).toEqual(['collector: no policy lets it send to tempo.tracing.svc:4317']);
+  const letOut = parse(policy!) as Resource;
+  expect(findSchemaErrors(letOut)).toEqual([]);
+  expect(violations([...named, letOut])).toEqual([]);
 });
 
 test('every service has pods of its own, and runs nothing that is another one\'s', async (context) => {

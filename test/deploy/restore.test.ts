@@ -5,10 +5,11 @@
 
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { beforeAll, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { readCommandSettings } from '../../services/settings/read.ts';
 import { RULES } from './rules/all.ts';
+import { replicasOf } from './rules/operation.ts';
 import { environmentOf } from './support/environment.ts';
 import { findKustomize, render, type Kustomize } from './support/kustomize.ts';
 import { containersOf, podsIn, serverOf, type Container, type Resource } from './support/resource.ts';
@@ -71,4 +72,39 @@ test('epochs are raised in the etcd that the servers use, by the servers\' own i
   expect(command).toBe('raise-epochs');
   const asJob = readCommandSettings('raise-epochs', args, {});
   expect(asJob).toEqual(readCommandSettings('raise-epochs', [], environmentOf(server, deployed)));
+});
+
+describe('the procedure in docs/backup.md', () => {
+  const text = readFileSync(join(root, 'docs/backup.md'), 'utf8').split('### Into the StatefulSet of etcd')[1]!;
+  const lines = /```console\n(.*?)```/s.exec(text)![1]!.split('\n').filter((line) => line !== '');
+  const where = (words: string): number => lines.findIndex((line) => line.includes(words));
+  const SERVERS = '-l app.kubernetes.io/name=txmesh';
+  const scales = (of: string): number[] => lines.flatMap((line) => {
+    const [, what, replicas] = /scale statefulset (.+) --replicas=(\d+)$/.exec(line) ?? [];
+    return what === of ? [Number(replicas)] : [];
+  });
+
+  test('ends with as many servers and members as there were', (context) => {
+    if (kustomize.command === undefined) return context.skip(`no kustomize: ${kustomize.reason}`);
+    expect(scales('etcd')).toEqual([0, deployedAs('StatefulSet', 'etcd').spec.replicas]);
+    const servers = podsIn(deployed).filter((pods) => serverOf(pods) !== undefined);
+    // What else could start them again: the manifests don't say how many there are.
+    expect(servers.map(({ owner }) => owner.spec.replicas)).toEqual(servers.map(() => undefined));
+    expect(scales(SERVERS)).toEqual([0, ...new Set(servers.map(({ owner }) => replicasOf(owner, deployed)))]);
+    expect(lines.at(-1)).toMatch(`rollout status statefulset ${SERVERS} `);
+  });
+
+  test('starts servers when epochs are raised, in an etcd that was restored whole', () => {
+    const steps = ['scale statefulset etcd --replicas=0', 'wait --for=delete', 'job/etcd-restore-$i', 'scale statefulset etcd --replicas=3', 'rollout status statefulset etcd', 'apply -f raise-epochs.yaml', 'job/raise-epochs', `scale statefulset ${SERVERS} --replicas=2`];
+    expect(steps.map(where)).not.toContain(-1);
+    expect(steps.map(where)).toEqual(steps.map(where).toSorted((a, b) => a - b));
+    expect(where(`scale statefulset ${SERVERS} --replicas=0`)).toBeLessThan(where(steps[0]!));
+  });
+
+  test('is for production with its number of servers', async (context) => {
+    if (kustomize.command === undefined) return context.skip(`no kustomize: ${kustomize.reason}`);
+    const production = await render(kustomize.command, join(root, 'deploy/overlays/production'));
+    const [, instead] = /In production, (\d+) instead of 2\./.exec(text) ?? [];
+    for (const pods of podsIn(production).filter((each) => serverOf(each) !== undefined)) expect(replicasOf(pods.owner, production)).toBe(Number(instead));
+  });
 });

@@ -1,11 +1,15 @@
 /** Builds the image and brings it to where the cluster's nodes find it. */
 
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { chooseBase, pinnedBase } from './base-image.ts';
 import { run } from './kubectl.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
+const DOCKERFILE = `${ROOT}/deploy/image/Dockerfile`;
 const BUILD_BOUND_MS = 15 * 60_000;
+const ASKING_BOUND_MS = 30_000;
 /** Where clusters that don't take images as they are pull from. */
 export const REGISTRY = process.env['E2E_REGISTRY'] ?? 'localhost:5000';
 export const docker = process.env['DOCKER'] ?? 'docker';
@@ -16,12 +20,20 @@ export const docker = process.env['DOCKER'] ?? 'docker';
  */
 export async function buildImage(version: string): Promise<string> {
   const revision = execFileSync('git', ['rev-parse', 'HEAD'], { cwd: ROOT, encoding: 'utf8' }).trim();
-  const metadata = { VERSION: version, REVISION: revision, CREATED: new Date().toISOString() };
+  const dockerfile = readFileSync(DOCKERFILE, 'utf8');
+  const base = await chooseBase(dockerfile, { isHere, canBePulled });
+  if (base !== pinnedBase(dockerfile)) console.error(`!!! NOBODY HAS ${pinnedBase(dockerfile)}: THE IMAGE IS BUILT ON ${base}`);
+  const metadata = { NODE_IMAGE: base, VERSION: version, REVISION: revision, CREATED: new Date().toISOString() };
   const name = `txmesh:e2e-${version}-${Date.now().toString(36)}`;
   const args = Object.entries(metadata).flatMap(([key, value]) => ['--build-arg', `${key}=${value}`]);
-  await run(docker, ['build', '--file', `${ROOT}/deploy/image/Dockerfile`, '--tag', name, ...args, ROOT], { boundMs: BUILD_BOUND_MS });
+  await run(docker, ['build', '--file', DOCKERFILE, '--tag', name, ...args, ROOT], { boundMs: BUILD_BOUND_MS });
   return name;
 }
+
+const isHere = (name: string): Promise<boolean> => run(docker, ['image', 'inspect', name]).then(() => true, () => false);
+
+/** Whether its registry answers for it. */
+export const canBePulled = (name: string): Promise<boolean> => run(docker, ['manifest', 'inspect', name], { boundMs: ASKING_BOUND_MS }).then(() => true, () => false);
 
 /** Megabytes of the image, unpacked. */
 export async function sizeMb(image: string): Promise<number> {

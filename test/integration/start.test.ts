@@ -1,14 +1,17 @@
 /** How the server starts, says why it can't, tells its health, and ends: as a process, from outside. */
 
-import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import * as grpc from '@grpc/grpc-js';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { connect, DeadlineExceeded, OutcomeUnknown, put, Unavailable, type Mesh } from 'txmesh/client';
+import { startEtcd } from '../../deploy/local/etcd.ts';
+import { requireGoTools } from '../../deploy/local/go-tool.ts';
 import { SETTINGS } from '../../services/settings/table.ts';
-import { folder, runToEnd, serve, type Ended } from './support/processes.ts';
+import { folder, MAIN, runToEnd, serve, type Ended } from './support/processes.ts';
 import { until } from './support/until.ts';
 
 const DRAIN_MS = 5_000;
@@ -69,7 +72,7 @@ describe('one line and an exit code tell why it does not start:', () => {
     await until('the silent server listens', 1_000, () => silent.listening);
     const { port } = silent.address() as AddressInfo;
     const endpoints = ['http://127.0.0.1:1', `http://127.0.0.1:${port}`];
-    const ends = await Promise.all(endpoints.map((each) => runToEnd(['--port', '0', '--store', 'etcd', '--etcd-endpoints', each])));
+    const ends = await Promise.all(endpoints.map((each) => runToEnd(['--port', '0', '--store', 'etcd', '--etcd-wait', '1s', '--etcd-endpoints', each])));
     for (const [i, end] of ends.entries()) expectRefusal(end, 1, endpoints[i]!, 'no answer', '--etcd-endpoints');
   });
 
@@ -126,6 +129,35 @@ describe('one line and an exit code tell why it does not start:', () => {
     spawnSync('rm', [join(disk, 'filler')]);
     await keys.put('after', 'there is room again');
     expect((await keys.get('after'))?.text()).toBe('there is room again');
+  });
+});
+
+describe('where etcd does not answer yet, the server', () => {
+  test('waits, says so, and serves when it does', async (context) => {
+    const tools = await requireGoTools('etcd');
+    if (tools === undefined) return context.skip('no etcd');
+    const etcd = await startEtcd({ etcd: tools.etcd });
+    onTestFinished(() => etcd.stop());
+    const [member] = etcd.members;
+    await member!.kill();
+    const logFile = join(folder(), 'server.log');
+    const serving = serve(['--store', 'etcd', '--etcd-endpoints', etcd.endpoints.join(',')], { logFile });
+    await Promise.race([serving, until('it waits', 20_000, () => existsSync(logFile) && readFileSync(logFile, 'utf8').includes('etcd gives no answer yet'))]);
+    member!.start();
+    await open((await serving).address).keyValue('inventory').collection('c').put('key', 'value');
+  });
+
+  test('stops at once when it is told to', async () => {
+    const child = spawn(process.execPath, ['--conditions=txmesh-source', MAIN, '--port', '0', '--store', 'etcd', '--etcd-endpoints', 'http://127.0.0.1:1', '--etcd-wait', '1h'], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    onTestFinished(() => void child.kill('SIGKILL'));
+    let said = '';
+    child.stderr.on('data', (chunk) => (said += chunk));
+    await until('it waits', 20_000, () => said.includes('etcd gives no answer yet'), () => said);
+    child.kill('SIGTERM');
+    expect((await once(child, 'exit'))[0], said).toBe(0);
+    expect(said).toContain('stopped before it served');
   });
 });
 

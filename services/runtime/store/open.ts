@@ -29,6 +29,8 @@ export interface StoreSettings {
   readonly etcdRequestTimeoutMs?: number;
   /** How long etcd may take to answer at all when the store is opened, in milliseconds. Default 15000. */
   readonly etcdOpenTimeoutMs?: number;
+  /** Ends the wait for an etcd that gives no answer. */
+  readonly signal?: AbortSignal;
   /** How often the certificate files are looked at, in milliseconds. Default 10000. */
   readonly etcdCertificatePollMs?: number;
   /** Told of what no call can report; of trouble with `error`. Default: trouble is a warning of the process. */
@@ -43,6 +45,8 @@ const DEFAULT_REQUEST_TIMEOUT_MS = 5_000;
 const DEFAULT_OPEN_TIMEOUT_MS = 15_000;
 const DEFAULT_CERTIFICATE_POLL_MS = 10_000;
 const RETRY_MS = 200;
+/** Between two lines that tell of the wait. */
+const TELL_WAITING_MS = 10_000;
 
 /** @throws StoreUnusable in one line that names the setting to change. */
 export async function openStore(settings: StoreSettings): Promise<Store> {
@@ -106,6 +110,7 @@ async function awaitAnswer(store: EtcdStore, settings: StoreSettings, endpoints:
   const { clock } = settings;
   const timeoutMs = settings.etcdOpenTimeoutMs ?? DEFAULT_OPEN_TIMEOUT_MS;
   const lastMoment = clock.monotonicMs() + timeoutMs;
+  let tellMs = clock.monotonicMs();
   for (;;) {
     try {
       await store.scan(prefixRange(LEASED_PREFIX), { limit: 1, keysOnly: true });
@@ -114,8 +119,13 @@ async function awaitAnswer(store: EtcdStore, settings: StoreSettings, endpoints:
       if (!(error instanceof StoreUnavailable)) throw error;
       const reason = error.cause instanceof Error ? error.cause.message : error.message;
       if (isRefusal(error)) throw new StoreUnusable(`etcd at ${endpoints.join(',')} refuses us (settings --etcd-user, --etcd-password): ${reason}`, { cause: error });
+      if (settings.signal?.aborted) throw new StoreUnusable(`the wait for etcd at ${endpoints.join(',')} was ended: ${reason}`, { cause: error });
       if (clock.monotonicMs() >= lastMoment) {
         throw new StoreUnusable(`etcd at ${endpoints.join(',')} gives no answer within ${timeoutMs} ms (setting --etcd-endpoints): ${reason}`, { cause: error });
+      }
+      if (clock.monotonicMs() >= tellMs) {
+        settings.log?.('etcd gives no answer yet', { endpoints: endpoints.join(','), reason });
+        tellMs = clock.monotonicMs() + TELL_WAITING_MS;
       }
       // The clock's timers would let the process end while nothing else is open yet.
       await pause(RETRY_MS);

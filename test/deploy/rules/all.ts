@@ -1,8 +1,8 @@
 import { quotaAgrees, referencesHold, servicesLead, settingsExist } from './consistency.ts';
-import { available, bounded, drained, probed, scaled } from './operation.ts';
+import { available, bounded, drained, partitioned, patient, probed, scaled } from './operation.ts';
 import type { Rule } from './rule.ts';
-import { connected, fixedImages, lockedDown, noFaults, noToken, restricted } from './security.ts';
-import { collected, scraped } from './telemetry.ts';
+import { connected, fixedImages, lockedDown, noFaults, noToken, opened, restricted } from './security.ts';
+import { collected, remembered, scraped } from './telemetry.ts';
 
 export const RULES: readonly Rule[] = [
   lockedDown,
@@ -10,11 +10,14 @@ export const RULES: readonly Rule[] = [
   noToken,
   fixedImages,
   connected,
+  opened,
   noFaults,
   probed,
   bounded,
   available,
   scaled,
+  partitioned,
+  patient,
   drained,
   settingsExist,
   referencesHold,
@@ -22,4 +25,5 @@ export const RULES: readonly Rule[] = [
   quotaAgrees,
   scraped,
   collected,
+  remembered,
 ];

@@ -77,6 +77,39 @@ export const scaled: Rule = {
     }),
 };
 
+export const partitioned: Rule = {
+  name: 'servers that share a store say how many partitions they have, and are not scaled to more replicas than that',
+  check: (resources) =>
+    podsIn(resources).flatMap((pods) => {
+      const server = serverOf(pods);
+      const environment = server && environmentOf(server, resources);
+      if (environment?.['TXMESH_STORE'] !== 'etcd') return [];
+      const where = nameOf(pods.owner);
+      const partitions = environment['TXMESH_PARTITIONS'];
+      if (partitions === undefined) return [`${where}: TXMESH_PARTITIONS is not set, and can't be changed later`];
+      const scaler = resources.find(({ kind, spec }) => kind === 'HorizontalPodAutoscaler' && spec.scaleTargetRef.name === pods.owner.metadata.name);
+      const replicas: number = scaler?.spec.maxReplicas ?? pods.owner.spec.replicas ?? 1;
+      return replicas <= Number(partitions) ? [] : [`${where}: up to ${replicas} replicas share ${partitions} partitions`];
+    }),
+};
+
+/** For a server to join its cluster once etcd has answered. */
+const JOIN_SECONDS = 20;
+
+export const patient: Rule = {
+  name: 'a server is not killed while it waits for its store',
+  check: (resources) =>
+    podsIn(resources).flatMap((pods) => {
+      const server = serverOf(pods);
+      const environment = server && environmentOf(server, resources);
+      if (environment?.['TXMESH_STORE'] !== 'etcd') return [];
+      const waitSeconds = SETTINGS.etcdWait.rule.parse(environment['TXMESH_ETCD_WAIT'] ?? SETTINGS.etcdWait.fallback!) / 1000;
+      const { periodSeconds = 10, failureThreshold = 3 } = server!.startupProbe ?? {};
+      const givenSeconds = periodSeconds * failureThreshold;
+      return givenSeconds >= waitSeconds + JOIN_SECONDS ? [] : [`${nameOf(pods.owner)}: it is started for ${givenSeconds} s, and may wait for etcd for ${waitSeconds} s`];
+    }),
+};
+
 /** For the process to end and to be reaped. */
 const MARGIN_SECONDS = 5;
 

@@ -2,7 +2,7 @@
 
 import { readSettings, SettingError } from '../../../services/settings/read.ts';
 import { environmentOf } from '../support/environment.ts';
-import { containersOf, nameOf, podsIn, serverOf } from '../support/resource.ts';
+import { containersOf, matches, nameOf, podsIn, serverOf, type Pods } from '../support/resource.ts';
 import type { Rule } from './rule.ts';
 
 export const lockedDown: Rule = {
@@ -81,6 +81,25 @@ export const connected: Rule = {
       ...(denies ? [] : ['no NetworkPolicy denies what no other allows']),
       ...podsIn(resources).filter(({ labels }) => !selects(labels)).map(({ owner }) => `${nameOf(owner)}: no NetworkPolicy says whom it may talk to`),
     ];
+  },
+};
+
+export const opened: Rule = {
+  name: 'who comes through a NodePort, from an address outside of the cluster, is let in',
+  check: (resources) => {
+    const policies = resources.filter(({ kind }) => kind === 'NetworkPolicy');
+    if (policies.length === 0) return [];
+    const isOpen = ({ labels }: Pods, port: number): boolean =>
+      policies
+        .filter(({ spec }) => Object.entries(spec.podSelector.matchLabels ?? {}).every(([key, value]) => labels[key] === value))
+        .flatMap(({ spec }) => (spec.ingress ?? []) as { ports?: { port: number }[]; from?: { ipBlock?: object }[] }[])
+        .some(({ ports, from }) => (ports?.some((each) => each.port === port) ?? true) && (from?.some(({ ipBlock }) => ipBlock !== undefined) ?? true));
+    return resources
+      .filter(({ kind, spec }) => kind === 'Service' && spec.type === 'NodePort')
+      .flatMap((service) => {
+        const behind = podsIn(resources).filter(({ labels }) => matches(service.spec.selector, labels));
+        return behind.some((pods) => service.spec.ports.some(({ port }: { port: number }) => isOpen(pods, port))) ? [] : [`${nameOf(service)}: no NetworkPolicy lets in who comes through its NodePort`];
+      });
   },
 };
 

@@ -30,6 +30,8 @@ export interface Container {
 }
 
 export interface Probe {
+  readonly periodSeconds?: number;
+  readonly failureThreshold?: number;
   readonly grpc?: { readonly port: number; readonly service?: string };
   readonly httpGet?: { readonly port: number | string };
   readonly tcpSocket?: { readonly port: number | string };

@@ -9,7 +9,7 @@ import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { buildGoTool, GO_TOOLS } from '../../../deploy/local/go-tool.ts';
-import { docker, shipImage } from '../image.ts';
+import { canBePulled, docker, shipImage } from '../image.ts';
 import { run } from '../kubectl.ts';
 import { collectorProgram, ETCDUTL, jaegerProgram } from './programs.ts';
 
@@ -28,17 +28,11 @@ const RECIPES: Readonly<Record<string, Recipe>> = {
   [`grafana/k6:${GO_TOOLS.k6.version.slice(1)}`]: { '/usr/bin/k6': () => buildGoTool(GO_TOOLS.k6) },
 };
 
-const ASKING_BOUND_MS = 30_000;
-
 /** Every name with the one to use in pods: the same where its registry answers, else that of an image built here. */
 export async function provideImages(names: readonly string[], context: string): Promise<Map<string, string>> {
   const provided = new Map<string, string>();
   for (const name of names) provided.set(name, (await canBePulled(name)) ? name : await shipImage(await build(name), context));
   return provided;
-}
-
-async function canBePulled(name: string): Promise<boolean> {
-  return run(docker, ['manifest', 'inspect', name], { boundMs: ASKING_BOUND_MS }).then(() => true, () => false);
 }
 
 /** @returns the name, which tells the programs: what is there under it is not built again */

@@ -41,14 +41,16 @@ const COMPONENTS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
   extensions: { health_check: `${CONTRIB}/extension/healthcheckextension` },
 };
-const CONFIGURATION = resolve(import.meta.dirname, '../../../deploy/components/opentelemetry-collector/config.yaml');
+const CONFIGURATION = resolve(import.meta.dirname, '../../../deploy/components/opentelemetry-collector');
 
 /** With the components that our configuration names, by the collector's own builder. */
 export async function collectorProgram(version: string): Promise<string> {
-  const configuration = parse(await readFile(CONFIGURATION, 'utf8')) as Record<string, object>;
+  const files = await Promise.all(['config.yaml', 'traces.yaml'].map((name) => readFile(resolve(CONFIGURATION, name), 'utf8')));
+  const configurations = files.map((file) => parse(file) as Record<string, object>);
   const modules = Object.entries(COMPONENTS).map(([kind, known]) => {
-    // otlp/jaeger is a component otlp, of the name jaeger.
-    const types = [...new Set(Object.keys(configuration[kind] ?? {}).map((id) => id.split('/')[0]!))].sort();
+    // otlp/traces is a component otlp, of the name traces.
+    const ids = configurations.flatMap((configuration) => Object.keys(configuration[kind] ?? {}));
+    const types = [...new Set(ids.map((id) => id.split('/')[0]!))].sort();
     const unknown = types.find((type) => known[type] === undefined);
     if (unknown !== undefined) throw new Error(`${CONFIGURATION} names ${kind} ${unknown}: say in ${import.meta.filename} where that is`);
     return [kind, types.map((type) => ({ gomod: `${known[type]} ${version}` }))] as const;

@@ -9,7 +9,8 @@ import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 import { ServerProcess, type ServerOptions } from '../../../deploy/local/server-process.ts';
 
-const MAIN = fileURLToPath(new URL('../../../services/main.ts', import.meta.url));
+/** The server's script. */
+export const MAIN = fileURLToPath(new URL('../../../services/main.ts', import.meta.url));
 
 /** A folder that is removed when the test is over. */
 export function folder(): string {

@@ -141,6 +141,8 @@ function isRefusal(failure: Failure): boolean {
     case 'FAILED_PRECONDITION':
     case 'OUT_OF_RANGE':
     case 'ABORTED':
+    case 'PERMISSION_DENIED':
+    case 'UNAUTHENTICATED':
       return true;
     case 'INTERNAL':
       // What gRPC statuses without a reason of ours become; see errors/status.ts.
@@ -150,4 +152,4 @@ function isRefusal(failure: Failure): boolean {
   }
 }
 
-const REFUSING_STATUSES = new Set(['NOT_FOUND', 'ALREADY_EXISTS', 'PERMISSION_DENIED', 'UNAUTHENTICATED', 'UNIMPLEMENTED', 'OUT_OF_RANGE']);
+const REFUSING_STATUSES = new Set(['NOT_FOUND', 'ALREADY_EXISTS', 'UNIMPLEMENTED', 'OUT_OF_RANGE']);

@@ -3,6 +3,7 @@
 import type { Attempt } from '../attempt.ts';
 import type { Failure } from '../failure.ts';
 import type { Origin, StepInput } from '../kernel.ts';
+import { smallestAbove } from '../smallest.ts';
 import { FUTURE_BOUND_MS, isInFuture } from '../transaction-id.ts';
 import { decideAbort, recordAbort } from './decisions.ts';
 import { MODES } from './modes.ts';
@@ -133,8 +134,8 @@ export function retry(state: CoordinatorState, origin: Origin, transactionId: st
 }
 
 export function listActive(state: CoordinatorState, origin: Origin, afterId: string, limit: number, out: Out): void {
-  const ids = [...state.underway.keys()].filter((id) => id > afterId).sort();
-  const transactions = ids.slice(0, limit).map((id) => viewTransaction(state.underway.get(id)!));
+  const ids = smallestAbove(state.underway.keys(), afterId, limit);
+  const transactions = ids.map((id) => viewTransaction(state.underway.get(id)!));
   out.reply(origin, { type: 'transactions', transactions });
 }
 

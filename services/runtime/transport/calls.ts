@@ -116,10 +116,10 @@ export function streamCall(
         visit.open({ answer: nothing, pause: nothing, resume: nothing, end: (reason) => context.end(reason) });
       }
       const iterator = handler(request, context)[Symbol.asyncIterator]();
-      const over = new Promise<undefined>((resolve) => onAbort(context.signal, () => resolve(undefined)));
+      const nextAnswer = untilAborted(iterator, context.signal);
       for (;;) {
         // The caller may go while the next value is waited for, and the handler may not notice.
-        const next = await Promise.race([iterator.next(), over]);
+        const next = await nextAnswer();
         if (next === undefined || call.cancelled) {
           void Promise.resolve(iterator.return?.()).catch((error: unknown) => failureOf(error, path, env));
           throw context.signal.reason;
@@ -129,6 +129,21 @@ export function streamCall(
       }
     });
   };
+}
+
+/**
+ * Gives one value after the other, and undefined when the signal aborts. A race of each with one promise for the
+ * abort would leave a reaction there until the stream ends.
+ */
+function untilAborted<Value>(iterator: AsyncIterator<Value>, signal: AbortSignal): () => Promise<IteratorResult<Value> | undefined> {
+  let giveUp: (() => void) | undefined;
+  onAbort(signal, () => giveUp?.());
+  return () =>
+    new Promise((resolve, reject) => {
+      if (signal.aborted) return resolve(undefined);
+      giveUp = () => resolve(undefined);
+      iterator.next().then(resolve, reject);
+    });
 }
 
 export function duplexCall(

@@ -79,6 +79,12 @@ describe('the coordinator record codec', () => {
     expect(() => decodeRecord('open/x', new Uint8Array())).toThrow(/open\/x holds nothing/);
   });
 
+  it.each(['toString', 'A_NEWER_ONE'])('a cause with the reason %s, which is none here, is read as a refusal', (reason) => {
+    const cause = { reason: reason as Reason, message: 'no' };
+    const bytes = encodeRecord({ type: 'transaction', mode: 'two-phase-commit', outcome: 'abort', branches: [], cause, decideMs: 1, mixed: false });
+    expect(decodeRecord('transaction/x', bytes)).toMatchObject({ cause: { reason: 'REFUSED_BY_PARTICIPANT', message: 'no' } });
+  });
+
   it('stays within what the kernel says a cause and a record may take (P9)', () => {
     fc.assert(
       fc.property(cause, (failure) => {

@@ -11,7 +11,7 @@ import {
 } from '../gen/txmesh/record/v1/coordinator_record.ts';
 import type { Attempt } from '../kernel/attempt.ts';
 import type { BranchRecord, Decision, Mode, Stored, TransactionRecord } from '../kernel/coordinator/types.ts';
-import { type Failure, REASONS, type Reason } from '../kernel/failure.ts';
+import { type Failure, isReason } from '../kernel/failure.ts';
 import { encode } from '../runtime/encode.ts';
 import { encodeHot } from './codec-hot.ts';
 import type { RecordCodec } from '../runtime/partition/term.ts';
@@ -133,7 +133,7 @@ function toCause({ reason, message, metadata, detail }: Failure): RecordedFailur
 function fromCause({ reason, message, metadata, detail }: RecordedFailure): Failure {
   return {
     // A reason that a newer version recorded is still a reason not to commit.
-    reason: reason in REASONS ? (reason as Reason) : 'REFUSED_BY_PARTICIPANT',
+    reason: isReason(reason) ? reason : 'REFUSED_BY_PARTICIPANT',
     message,
     ...(Object.keys(metadata).length > 0 && { metadata }),
     // Copied: decoded bytes are a view into the store's buffer.

@@ -132,6 +132,11 @@ export const REASONS = {
 
 export type Reason = keyof typeof REASONS;
 
+/** Whether a text from elsewhere is one of the reasons. Every object has a `toString`: it is none. */
+export function isReason(text: string): text is Reason {
+  return Object.hasOwn(REASONS, text);
+}
+
 /** A rule that a field breaks. */
 export interface FieldViolation {
   /** Path of the field in the request, as in google.rpc.BadRequest: "operations[2].routing_key". */

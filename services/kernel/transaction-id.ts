@@ -17,6 +17,10 @@ export function idTimeMs(id: string): number {
   return parseInt(id.slice(0, 8), 16) * 0x10000 + parseInt(id.slice(9, 13), 16);
 }
 
+export function isInFuture(id: string, nowMs: number): boolean {
+  return idTimeMs(id) > nowMs + FUTURE_BOUND_MS;
+}
+
 /** The lowest string that every id of this or a later time is at or above. */
 export function idFloorAt(timeMs: number): string {
   const hex = Math.max(0, Math.floor(timeMs)).toString(16).padStart(12, '0');

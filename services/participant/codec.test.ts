@@ -140,6 +140,13 @@ describe('records', () => {
     expect(() => decodeRecord('key/c/a', ParticipantRecord.encode({ format: 1, record: undefined }).finish())).toThrow(UnreadableRecord);
   });
 
+  test.each(['toString', 'A_NEWER_ONE'])('a failure with the reason %s, which is none here, is read as a refusal', (reason) => {
+    const failure = { reason: reason as 'INTERNAL', message: 'no' };
+    expect(decodeRecord('local/x', encodeRecord({ type: 'local', fingerprint: 'f', failure }))).toMatchObject({
+      failure: { reason: 'REFUSED_BY_PARTICIPANT', message: 'no' },
+    });
+  });
+
   test('a decoded record keeps no hold of the bytes it came from', () => {
     const key: KeyValuePartitionRecord = {
       type: 'key', version: 1, updateMs: 1, contentType: '', deleted: false, value: new Uint8Array([7]), apart: false, history: [],

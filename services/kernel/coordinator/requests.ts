@@ -3,7 +3,8 @@
 import type { Attempt } from '../attempt.ts';
 import type { Failure } from '../failure.ts';
 import type { Origin, StepInput } from '../kernel.ts';
-import { FUTURE_BOUND_MS, idTimeMs } from '../transaction-id.ts';
+import { smallestAbove } from '../smallest.ts';
+import { FUTURE_BOUND_MS, isInFuture } from '../transaction-id.ts';
 import { decideAbort, recordAbort } from './decisions.ts';
 import { MODES } from './modes.ts';
 import { recordView, shortView } from './records.ts';
@@ -133,8 +134,8 @@ export function retry(state: CoordinatorState, origin: Origin, transactionId: st
 }
 
 export function listActive(state: CoordinatorState, origin: Origin, afterId: string, limit: number, out: Out): void {
-  const ids = [...state.underway.keys()].filter((id) => id > afterId).sort();
-  const transactions = ids.slice(0, limit).map((id) => viewTransaction(state.underway.get(id)!));
+  const ids = smallestAbove(state.underway.keys(), afterId, limit);
+  const transactions = ids.map((id) => viewTransaction(state.underway.get(id)!));
   out.reply(origin, { type: 'transactions', transactions });
 }
 
@@ -173,7 +174,7 @@ function startTransaction(
 function refuseId(id: string, known: 'absent' | 'expired' | 'unread', input: StepInput): Failure | undefined {
   if (known === 'expired') return expired(id);
   if (known === 'unread') throw new Error(`the record of transaction ${id} was not admitted`);
-  if (idTimeMs(id) <= input.nowMs + FUTURE_BOUND_MS) return undefined;
+  if (!isInFuture(id, input.nowMs)) return undefined;
   const message = `the time in transaction id ${id} is more than ${FUTURE_BOUND_MS / 1000} s in the future; check the clock that made it`;
   return { reason: 'TRANSACTION_ID_IN_FUTURE', message };
 }

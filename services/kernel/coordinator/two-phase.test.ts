@@ -177,6 +177,16 @@ describe('two-phase commit', () => {
     });
   });
 
+  it('shows of the last error what it would record of a cause, however much a participant says', () => {
+    const mesh = new Harness();
+    mesh.execute(ID, [branch('inventory')]);
+    const [prepare] = mesh.take();
+    mesh.receive({ type: 'undelivered', branch: prepare!.branch, failure: { reason: 'NO_LEADER', message: 'x'.repeat(1_000_000) } });
+    expect(mesh.step({ type: 'get', transactionId: ID })).toMatchObject({
+      transaction: { branches: [{ lastError: { message: expect.stringMatching(/^x{500,600}…$/) } }] },
+    });
+  });
+
   it('retries at once when asked to (T12)', () => {
     const mesh = new Harness();
     mesh.execute(ID, TWO);

@@ -8,6 +8,7 @@ import type { StepInput } from '../kernel.ts';
 import { type Backoff, backoffMs } from '../timers.ts';
 import { decideAbort, decideCommit, finish } from './decisions.ts';
 import type { ModeRules } from './mode-rules.ts';
+import { trimCause } from './records.ts';
 import { type CoordinatorState, emit, type Out, send } from './state.ts';
 import { type Branch, isOutstanding, type Transaction } from './transaction.ts';
 
@@ -57,7 +58,8 @@ export const twoPhaseCommit: ModeRules = {
   },
 
   undelivered(state, transaction, branch, failure, input) {
-    branch.lastError = failure;
+    // It is kept for as long as nothing else is heard, and a participant may say as much as a frame holds.
+    branch.lastError = trimCause(failure);
     branch.nextTryMs = input.nowMs + backoffMs(backoffOf(transaction), branch.tries, state.jitter(input));
     setTimer(state, transaction);
   },

@@ -11,6 +11,7 @@ import type { Evaluation, RecordOutput, Resource, ResourceRequests } from '../pa
 import { TOKEN_PREFIX } from '../sessions/log.ts';
 import { Sessions } from '../sessions/sessions.ts';
 import { DEFAULT_SESSION_SETTINGS } from '../sessions/types.ts';
+import { smallestAbove } from '../smallest.ts';
 import { Adds } from './adds.ts';
 import { CounterCache } from './cache.ts';
 import { Changes } from './changes.ts';
@@ -320,7 +321,7 @@ export class CounterResource implements Resource<CounterTypes>, CounterState {
   }
 
   private movingPage(after: string, limit: number): string[] {
-    return [...this.slots.movingNames].filter((name) => name > after).sort().slice(0, limit);
+    return smallestAbove(this.slots.movingNames, after, limit);
   }
 
   private costOf(parts: readonly { readonly type: string; readonly name: string }[]): Cost {

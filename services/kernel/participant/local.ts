@@ -8,7 +8,7 @@
 import type { Failure } from '../failure.ts';
 import type { Cost, Origin } from '../kernel.ts';
 import { COLLECT_OPERATIONS, FINISH_OPERATIONS, Outcomes, RECORD_OPERATIONS } from '../outcomes/outcomes.ts';
-import { FUTURE_BOUND_MS, idTimeMs } from '../transaction-id.ts';
+import { FUTURE_BOUND_MS, isInFuture } from '../transaction-id.ts';
 import { LATE_PREFIX, LOCAL_PREFIX } from './keys.ts';
 import type { LockWish } from './locks.ts';
 import type { PartitionState } from './state.ts';
@@ -104,7 +104,7 @@ export class Locals<T extends ResourceTypes> {
     }
     if (known === 'expired') return this.fail(origin, expired(transactionId));
     if (known === 'unread') throw new Error(`local transaction ${transactionId} was stepped before its record was admitted`);
-    if (idTimeMs(transactionId) > nowMs + FUTURE_BOUND_MS) return this.fail(origin, inFuture(transactionId));
+    if (isInFuture(transactionId, nowMs)) return this.fail(origin, inFuture(transactionId));
     const local = new Local<T>(this, command, resource.locks(command.operations));
     const claim = this.waits.claim(local, command.deadlineMs);
     if (claim.type === 'granted') return this.execute(local);

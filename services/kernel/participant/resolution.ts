@@ -6,6 +6,7 @@
 import { compareAttempts } from '../attempt.ts';
 import type { Origin } from '../kernel.ts';
 import type { BranchId, Heuristic, Mark } from '../messages.ts';
+import { smallestAbove } from '../smallest.ts';
 import { backoffMs } from '../timers.ts';
 import { Branch } from './branch.ts';
 import type { Branches } from './branches.ts';
@@ -80,14 +81,14 @@ export class Resolution<T extends ResourceTypes> {
 
   list(command: CommandOf<'listPrepared', T>): void {
     const { origin, after = '', limit } = command;
-    const found: Branch<T>[] = [];
-    for (const branch of this.branches.all()) {
-      if (branch.record !== undefined && branch.transactionId > after) found.push(branch);
-    }
-    found.sort((a, b) => (a.transactionId < b.transactionId ? -1 : 1));
-    const page = found.slice(0, limit);
-    const next = found.length > limit ? page.at(-1)?.transactionId : undefined;
-    this.state.out.reply(origin, { type: 'prepared', branches: page.map(describe), next });
+    const ids = smallestAbove(this.preparedIds(), after, limit + 1);
+    const page = ids.slice(0, limit);
+    const next = ids.length > limit ? page.at(-1) : undefined;
+    this.state.out.reply(origin, { type: 'prepared', branches: page.map((id) => describe(this.branches.get(id)!)), next });
+  }
+
+  private *preparedIds(): Generator<string> {
+    for (const { record, transactionId } of this.branches.all()) if (record !== undefined) yield transactionId;
   }
 
   /** A leader of a newer epoch has spoken for the partition: whoever it decides for asks again. */

@@ -12,7 +12,7 @@
 
 import type { Cost } from '../kernel.ts';
 import type { RecordWriter } from '../outcomes/outcomes.ts';
-import { FUTURE_BOUND_MS, idTimeMs } from '../transaction-id.ts';
+import { FUTURE_BOUND_MS, isInFuture } from '../transaction-id.ts';
 import { append, MOVED_GROUPS, MOVED_TOKENS, TokenLog } from './log.ts';
 import { Session, type LogEntry } from './session.ts';
 import type { SessionSettings, TokenGroup, TokenRecord, TokenRefusal } from './types.ts';
@@ -245,7 +245,7 @@ export class Sessions<Result> {
 
   private refusalOfNew(scope: string, id: string, nowMs: number): TokenRefusal | undefined {
     if (id <= this.floor) return expired(id);
-    if (idTimeMs(id) > nowMs + FUTURE_BOUND_MS) return inFuture(id);
+    if (isInFuture(id, nowMs)) return inFuture(id);
     const { maxSessions, maxScopeSessions } = this.settings;
     if (this.sessions.size >= maxSessions) return full(`${this.sessions.size} sessions are known to this partition`);
     const inScope = this.scopes.get(scope)?.sessions.size ?? 0;

@@ -62,6 +62,7 @@ export class PullCall {
 
   /** @param forwarded another replica has forwarded it here */
   start(forwarded: boolean): void {
+    if (this.over) return;
     const { name } = this.service;
     const place = this.services.router.places.now(name, this.partition);
     if (place.type === 'local') return this.submit(place.term);
@@ -119,16 +120,12 @@ export class PullCall {
     if (reply.type === 'failure') return this.finish({ type: 'failed', failure: reply.failure });
     if (reply.type !== 'response' || reply.response.type !== 'delivered') return;
     const { messages, incarnation, deadlineMs } = reply.response;
-    if (!this.over) {
-      const { partition } = this;
-      const delivered = { route: routesOf(this.service).of(partition), partition, incarnation, messages };
-      noteDeliveries(this.services.spans, this.demand.subscription, delivered);
-      return this.finish({ type: 'delivered', delivered, deadlineMs });
-    }
-    if (messages.length === 0) return;
+    const { partition } = this;
     const { subscription } = this.demand;
-    const tags = messages.map(({ generation, position, attempt }) => ({ generation, position, attempt, incarnation }));
-    term.submit({ type: 'request', request: { type: 'release', subscription, tags } }, 'control');
+    const delivered = { route: routesOf(this.service).of(partition), partition, incarnation, messages };
+    if (this.over) return giveBack(term, subscription, delivered);
+    noteDeliveries(this.services.spans, subscription, delivered);
+    this.finish({ type: 'delivered', delivered, deadlineMs });
   }
 
   private finish(pulled: Pulled): void {
@@ -136,4 +133,11 @@ export class PullCall {
     this.over = true;
     this.done(pulled);
   }
+}
+
+/** They never reached a consumer. */
+export function giveBack(term: Pick<QueueTerm, 'submit'>, subscription: string, { incarnation, messages }: Delivered): void {
+  if (messages.length === 0) return;
+  const tags = messages.map(({ generation, position, attempt }) => ({ generation, position, attempt, incarnation }));
+  term.submit({ type: 'request', request: { type: 'release', subscription, tags } }, 'control');
 }

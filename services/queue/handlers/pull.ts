@@ -14,8 +14,8 @@ import { failureToStatus } from '../../runtime/errors/status.ts';
 import { validate } from '../../runtime/participant/service.ts';
 import type { CallContext } from '../../runtime/transport/service.ts';
 import { durationMs } from '../../runtime/transport/time.ts';
-import type { Delivered } from '../codec-frames.ts';
-import { PullCall, type Demand, type Pulled } from './pull-call.ts';
+import { peekReceived, type Delivered } from '../codec-frames.ts';
+import { giveBack, PullCall, type Demand, type Pulled } from './pull-call.ts';
 import { queueOf, requirePartition, type QueueServices } from './service.ts';
 import { groupAckIds, settle, type SettleFailed, type SettleGroup } from './settle.ts';
 import { acknowledgeRequest, CALL_LIMITS, modifyAckDeadlineRequest, pullRequest } from './validate.ts';
@@ -51,7 +51,7 @@ export async function pull(services: QueueServices, request: PullRequest, contex
   };
   if (all.length > 1 || waitMs === 0) {
     for (const each of all) {
-      if (rest.messages <= 0 || rest.bytes <= 0) break;
+      if (rest.messages <= 0 || rest.bytes <= 0 || context.signal.aborted) break;
       keep(await pullOne(services, service, each, { ...demand, maxMessages: rest.messages, maxBytes: rest.bytes }, context));
     }
   }
@@ -60,10 +60,29 @@ export async function pull(services: QueueServices, request: PullRequest, contex
     failure = undefined;
     keep(await pullFirst(services, service, all, { ...demand, waitMs }, context));
   }
+  if (context.signal.aborted) {
+    giveAllBack(services, service, subscription, answer);
+    throw new FailureError(CANCELLED);
+  }
   // What other partitions have given is out for this call: a failure of one must not lose it.
   if (failure !== undefined && nothing()) throw new FailureError(failure);
   return answer;
 }
+
+/** What nobody is there to take. What is not given back is delivered again after its deadline. */
+function giveAllBack(services: QueueServices, service: Service, subscription: string, { delivered, forwarded }: PullAnswer): void {
+  for (const each of delivered) {
+    const place = services.router.places.now(service.name, each.partition);
+    // A new leader knows nothing of what the one before it has delivered (invariant Q5).
+    if (place.type === 'local') giveBack(place.term, subscription, each);
+  }
+  const groups = groupAckIds(service, forwarded.map((message) => peekReceived(message).ackId), () => 0, []);
+  const settling = { service, subscription, forwarded: false, deadlineMs: services.clock.nowMs() + GIVE_BACK_MS };
+  for (const group of groups.values()) settle(services, settling, group, () => undefined);
+}
+
+/** For what goes back to another replica. */
+const GIVE_BACK_MS = 5000;
 
 /** Time for an answer on its way back. */
 const ANSWER_MS = 50;
@@ -99,6 +118,8 @@ function pullOne(services: QueueServices, service: Service, partition: number, d
 
 /** Waits at all of these for the first one that gives something; the others give back what comes late. */
 function pullFirst(services: QueueServices, service: Service, partitions: readonly number[], demand: Demand, context: CallContext): Promise<Pulled> {
+  // A signal that has been given calls nobody.
+  if (context.signal.aborted) return Promise.resolve({ type: 'failed', failure: CANCELLED });
   return new Promise((resolve) => {
     const calls: PullCall[] = [];
     let open = partitions.length;

@@ -6,10 +6,10 @@ import { FailureError } from '../errors/failure-error.ts';
 import { MemoryStore } from '../store/memory.ts';
 import type { CallContext } from '../transport/service.ts';
 import { until } from '../transport/testing/mesh.ts';
-import { leaderCodec } from './codec.ts';
+import { externalCodec, leaderCodec } from './codec.ts';
 import { ClusterHandlers } from './handlers.ts';
 import { joinService } from './identity.ts';
-import { leaderKey } from './keys.ts';
+import { externalKey, leaderKey } from './keys.ts';
 import { ClusterView } from './view.ts';
 
 const CLUSTER = '0198c0de-0000-4000-8000-000000000001';
@@ -109,6 +109,21 @@ describe('cluster service', () => {
     await until(() => view.externals.get('bank')?.address === 'c:3');
     const again = await handlers.registerParticipant(request({ registrationId, address: 'c:3' }), context());
     expect(again.registrationId).toBe(registrationId);
+  });
+
+  it('a name that the mesh has taken for a service of its own is no participant outside of it any more', async () => {
+    const { store, view, handlers } = await open();
+    const { registrationId } = await handlers.registerParticipant(request({ name: 'queue' }), context());
+    await until(() => view.externals.has('queue'));
+    await joinService(store, 'queue', 'queue', 2, 2);
+    await view.refreshServices();
+    expect(view.service('queue')).toEqual({ name: 'queue', kind: 'queue', partitions: 2 });
+    // Written again, by a replica that has not seen the service yet.
+    const lease = await store.grantLease(60_000);
+    await store.write({ puts: [{ key: externalKey('queue'), value: externalCodec.encode({ registrationId, address: 'b:2' }), lease }] });
+    await handlers.registerParticipant(request(), context());
+    await until(() => view.externals.has('bank'));
+    expect([...view.externals.keys()]).toEqual(['bank']);
   });
 
   it('the same participant that starts again takes its registration over', async () => {

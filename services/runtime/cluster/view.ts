@@ -38,6 +38,7 @@ export class ClusterView {
   readonly numbersAbove: number;
   readonly services = new Map<string, Service>();
   readonly members = new Map<string, Member>();
+  /** None has the name of a service of the mesh that is known here. */
   readonly externals = new Map<string, External>();
   private readonly leaders = new Map<string, Leader>();
   private readonly listeners = new Set<() => void>();
@@ -94,6 +95,8 @@ export class ClusterView {
     for (const { key, value } of entries) {
       const name = key.slice(SERVICE_PREFIX.length);
       this.services.set(name, { name, ...serviceCodec.decode(value) });
+      // The mesh's name now: nobody outside of it is asked or heard under it.
+      this.externals.delete(name);
     }
   }
 
@@ -111,7 +114,7 @@ export class ClusterView {
       this.leaders.set(key.slice(LEADER_PREFIX.length), leader);
     } else if (key.startsWith(EXTERNAL_PREFIX)) {
       const name = key.slice(EXTERNAL_PREFIX.length);
-      this.externals.set(name, { name, ...externalCodec.decode(value) });
+      if (!this.services.has(name)) this.externals.set(name, { name, ...externalCodec.decode(value) });
     }
   }
 

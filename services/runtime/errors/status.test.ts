@@ -2,6 +2,7 @@ import * as grpc from '@grpc/grpc-js';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { REASONS, type Failure, type Reason } from '../../kernel/failure.ts';
+import { ErrorInfo, RetryInfo } from '../../gen/google/rpc/error_details.ts';
 import { Status } from '../../gen/google/rpc/status.ts';
 import { failureToServiceError, failureToStatus, serviceErrorToFailure, statusToFailure } from './status.ts';
 
@@ -17,6 +18,8 @@ const failures = fc.record(
   },
   { requiredKeys: ['reason', 'message'] },
 ) as fc.Arbitrary<Failure>;
+
+const RPC = 'type.googleapis.com/google.rpc.';
 
 const overTheWire = (failure: Failure): Failure => {
   const { code, details, metadata } = failureToServiceError(failure);
@@ -69,6 +72,23 @@ describe('failures and statuses', () => {
     expect(unavailable('Write error: Stream closed with error code NGHTTP2_REFUSED_STREAM')).toMatchObject({ reason: 'NO_LEADER', retryAfterMs: 100 });
     expect(unavailable('Connection dropped')).toMatchObject({ reason: 'OUTCOME_UNKNOWN' });
     expect(unavailable('Connection dropped').retryAfterMs).toBeUndefined();
+  });
+
+  it.each(['toString', 'constructor', '__proto__', 'hasOwnProperty', 'NOT_ONE_OF_OURS'])('%s is no reason, whoever names it', (reason) => {
+    const info = ErrorInfo.encode({ reason, domain: 'txmesh', metadata: {} }).finish();
+    const failure = statusToFailure({ code: grpc.status.ABORTED, message: 'no', details: [{ typeUrl: `${RPC}ErrorInfo`, value: Buffer.from(info) }] });
+    expect(failure.reason).toBe('REFUSED_BY_PARTICIPANT');
+    expect(overTheWire(failure)).toEqual(failure);
+  });
+
+  it.each([
+    ['the longest', 2n ** 63n - 1n, 86_400_000],
+    ['a negative one', -5n, 0],
+  ])('%s delay that can be written is bounded, so that it can be passed on', (_, seconds, retryAfterMs) => {
+    const delay = RetryInfo.encode({ retryDelay: { seconds, nanos: 0 } }).finish();
+    const failure = statusToFailure({ code: grpc.status.UNAVAILABLE, message: 'no', details: [{ typeUrl: `${RPC}RetryInfo`, value: Buffer.from(delay) }] });
+    expect(failure.retryAfterMs).toBe(retryAfterMs);
+    expect(overTheWire(failure).retryAfterMs).toBe(retryAfterMs);
   });
 
   it('a trailer of garbage is no reason to fail', () => {

@@ -5,7 +5,7 @@
  */
 
 import * as grpc from '@grpc/grpc-js';
-import { REASONS, type Failure, type Reason } from '../../kernel/failure.ts';
+import { isReason, REASONS, type Failure } from '../../kernel/failure.ts';
 import type { Any } from '../../gen/google/protobuf/any.ts';
 import { BadRequest, ErrorInfo, RetryInfo } from '../../gen/google/rpc/error_details.ts';
 import { Status } from '../../gen/google/rpc/status.ts';
@@ -19,6 +19,9 @@ const TYPE_PREFIX = 'type.googleapis.com/';
 const ERROR_INFO = `${TYPE_PREFIX}google.rpc.ErrorInfo`;
 const BAD_REQUEST = `${TYPE_PREFIX}google.rpc.BadRequest`;
 const RETRY_INFO = `${TYPE_PREFIX}google.rpc.RetryInfo`;
+
+/** Of a delay that somebody else asks for: as google.protobuf.Duration it could be longer than can be written again. */
+const LONGEST_DELAY_MS = 24 * 3_600_000;
 
 /** Trailers share one HTTP/2 header block, which many peers bound at 8 KiB: what a call's error may take of it. */
 const TRAILER_BYTES = 4096;
@@ -72,7 +75,7 @@ export function statusToFailure(status: Status): Failure {
         break;
       case RETRY_INFO: {
         const { retryDelay } = RetryInfo.decode(value);
-        if (retryDelay !== undefined) rest.retryAfterMs = durationMs(retryDelay);
+        if (retryDelay !== undefined) rest.retryAfterMs = Math.min(Math.max(0, durationMs(retryDelay)), LONGEST_DELAY_MS);
         break;
       }
       default:
@@ -81,8 +84,7 @@ export function statusToFailure(status: Status): Failure {
     }
   }
   if (info !== undefined && Object.keys(info.metadata).length > 0) rest.metadata = info.metadata;
-  if (info?.domain === ERROR_DOMAIN && info.reason in REASONS)
-    return { reason: info.reason as Reason, message: status.message, ...rest };
+  if (info?.domain === ERROR_DOMAIN && isReason(info.reason)) return { reason: info.reason, message: status.message, ...rest };
   return { ...foreignFailure(status.code, status.message), ...rest };
 }
 

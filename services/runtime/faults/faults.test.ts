@@ -162,6 +162,7 @@ test.each<[string, Partial<Fault>, RegExp]>([
   ['a long latency', { latency: { minimum: { seconds: 61n, nanos: 0 }, maximum: undefined } }, /fault\.latency must be above 0/],
   ['a maximum below the minimum', { latency: { minimum: LATENCY, maximum: { seconds: 0n, nanos: 1e6 } } }, /fault\.latency/],
   ['an unknown code', { effect: { $case: 'error', value: { code: 'BROKEN', message: '' } } }, /fault\.error\.code must be a reason/],
+  ['a name that every object has for a code', { effect: { $case: 'error', value: { code: 'toString', message: '' } } }, /fault\.error\.code must be a reason/],
   ['a write failure of calls', { effect: { $case: 'writeFailure', value: WriteFailure.FULL } }, /fault\.write_failure can't strike calls/],
   ['an error of writes', { target: writes(''), effect: { $case: 'error', value: { code: 'INTERNAL', message: '' } } }, /fault\.error can't strike writes/],
   ['a latency after the execution', { latency: { minimum: LATENCY, maximum: undefined }, afterExecution: true }, /fault\.after_execution/],

@@ -6,7 +6,7 @@ import {
   type Fault as WireFault,
 } from '../../gen/txmesh/admin/v1/fault.ts';
 import type { Failure, FieldViolation, Reason } from '../../kernel/failure.ts';
-import { REASONS } from '../../kernel/failure.ts';
+import { isReason, REASONS } from '../../kernel/failure.ts';
 import { FailureError } from '../errors/failure-error.ts';
 import type { Handlers } from '../transport/service.ts';
 import { durationMs, toDuration, toTimestamp } from '../transport/time.ts';
@@ -127,9 +127,15 @@ function effectOf(wire: WireFault, wrong: Wrong): Effect {
   }
 }
 
+/** A reason with this gRPC code. */
+function reasonOf(code: string): Reason | undefined {
+  if (Object.hasOwn(GENERAL, code)) return GENERAL[code];
+  return Object.keys(REASONS).filter(isReason).find((reason) => REASONS[reason] === code);
+}
+
 /** A retry delay promises that nothing was executed: only a fault that strikes before may give one (P8). */
 function failureOf(code: string, { name, effect, afterExecution }: WireFault): Failure | undefined {
-  const reason = (code in REASONS ? code : (GENERAL[code] ?? Object.entries(REASONS).find(([, each]) => each === code)?.[0])) as Reason | undefined;
+  const reason = isReason(code) ? code : reasonOf(code);
   if (reason === undefined) return undefined;
   const given = effect?.$case === 'error' ? effect.value.message : '';
   const retry = !afterExecution && WORTH_A_RETRY.includes(REASONS[reason]);

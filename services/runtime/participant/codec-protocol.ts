@@ -13,7 +13,7 @@ import {
   type PreparedBranchRecord,
   RecordedHeuristic,
 } from '../../gen/txmesh/record/v1/participant_record.ts';
-import { REASONS, type Failure, type Reason } from '../../kernel/failure.ts';
+import { isReason, type Failure } from '../../kernel/failure.ts';
 import type { Heuristic } from '../../kernel/messages.ts';
 import type {
   BranchRecord,
@@ -166,7 +166,7 @@ function toFailure({ reason, message, metadata, detail }: Failure): RecordedFail
 function fromFailure({ reason, message, metadata, detail }: RecordedFailure): Failure {
   return {
     // A reason that a newer version recorded is still a refusal.
-    reason: reason in REASONS ? (reason as Reason) : 'REFUSED_BY_PARTICIPANT',
+    reason: isReason(reason) ? reason : 'REFUSED_BY_PARTICIPANT',
     message,
     metadata,
     detail: detail && { typeUrl: detail.typeUrl, value: copyOf(detail.value) },

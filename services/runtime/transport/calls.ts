@@ -1,6 +1,6 @@
 /** Between grpc-js's callbacks and events and the handlers of service.ts. */
 
-import type * as grpc from '@grpc/grpc-js';
+import * as grpc from '@grpc/grpc-js';
 import { REASONS, type Failure } from '../../kernel/failure.ts';
 import { FailureError } from '../errors/failure-error.ts';
 import { failureToServiceError } from '../errors/status.ts';
@@ -43,8 +43,9 @@ export function unaryCall(path: string, handler: UnaryHandler<unknown, unknown>,
     env.admission.leave(kind);
   };
   const refuse = (callback: UnaryCallback, failure: Failure, beganMs: number): void => {
-    callback(failureToServiceError(failure));
-    meter?.end(beganMs, REASONS[failure.reason]);
+    const error = serviceErrorOf(failure, path, env);
+    callback(error);
+    meter?.end(beganMs, grpc.status[error.code]!);
   };
   const serve = (call: UnaryServerCall, request: unknown, callback: UnaryCallback, beganMs: number, visit?: Visit): void => {
     run(() => handler(request, new ServerCallContext(call))).then(
@@ -115,10 +116,10 @@ export function streamCall(
         visit.open({ answer: nothing, pause: nothing, resume: nothing, end: (reason) => context.end(reason) });
       }
       const iterator = handler(request, context)[Symbol.asyncIterator]();
-      const over = new Promise<undefined>((resolve) => onAbort(context.signal, () => resolve(undefined)));
+      const nextAnswer = untilAborted(iterator, context.signal);
       for (;;) {
         // The caller may go while the next value is waited for, and the handler may not notice.
-        const next = await Promise.race([iterator.next(), over]);
+        const next = await nextAnswer();
         if (next === undefined || call.cancelled) {
           void Promise.resolve(iterator.return?.()).catch((error: unknown) => failureOf(error, path, env));
           throw context.signal.reason;
@@ -128,6 +129,21 @@ export function streamCall(
       }
     });
   };
+}
+
+/**
+ * Gives one value after the other, and undefined when the signal aborts. A race of each with one promise for the
+ * abort would leave a reaction there until the stream ends.
+ */
+function untilAborted<Value>(iterator: AsyncIterator<Value>, signal: AbortSignal): () => Promise<IteratorResult<Value> | undefined> {
+  let giveUp: (() => void) | undefined;
+  onAbort(signal, () => giveUp?.());
+  return () =>
+    new Promise((resolve, reject) => {
+      if (signal.aborted) return resolve(undefined);
+      giveUp = () => resolve(undefined);
+      iterator.next().then(resolve, reject);
+    });
 }
 
 export function duplexCall(
@@ -167,8 +183,8 @@ async function serveStream(
   const kind: Admitted = isControl(path) ? 'control stream' : 'stream';
   const refusal = env.admission.enter(kind);
   if (refusal !== undefined) {
-    endStream(call, refusal);
-    meter?.end(beganMs, REASONS[refusal.reason]);
+    const code = endStream(call, refusal, path, env);
+    meter?.end(beganMs, code);
     return;
   }
   let visit: Visit | undefined;
@@ -176,7 +192,7 @@ async function serveStream(
     // Handlers that listen end by themselves, in this turn and after their last words.
     self.abort(failure);
     setImmediate(() => {
-      if (env.streams.has(open)) endStream(call, failure);
+      if (env.streams.has(open)) endStream(call, failure, path, env);
     });
   });
   const open: OpenStream = { end: context.end };
@@ -193,8 +209,7 @@ async function serveStream(
     if (!call.writableEnded) call.end();
   } catch (error) {
     const failure = failureOf(error, path, env);
-    code = REASONS[failure.reason];
-    if (!call.writableEnded) endStream(call, failure);
+    code = endStream(call, failure, path, env);
   } finally {
     env.streams.delete(open);
     visit?.leave();
@@ -203,9 +218,20 @@ async function serveStream(
   }
 }
 
-/** grpc-js answers an `error` event with the status in it and ends the call. */
-function endStream(call: ServerStream | BidiStream, failure: Failure): void {
-  call.emit('error', failureToServiceError(failure) as Error);
+/** grpc-js answers an `error` event with the status in it and ends the call. Returns the name of the code. */
+function endStream(call: ServerStream | BidiStream, failure: Failure, path: string, env: Pick<CallEnvironment, 'log'>): string {
+  const error = serviceErrorOf(failure, path, env);
+  if (!call.writableEnded) call.emit('error', error as Error);
+  return grpc.status[error.code]!;
+}
+
+/** What can't be put into bytes is an error of the software, too: the call ends, and nothing else. */
+function serviceErrorOf(failure: Failure, path: string, env: Pick<CallEnvironment, 'log'>): ReturnType<typeof failureToServiceError> {
+  try {
+    return failureToServiceError(failure);
+  } catch (error) {
+    return failureToServiceError(failureOf(error, path, env));
+  }
 }
 
 class ServerDuplex implements Duplex<unknown, unknown>, GuardedStream {

@@ -89,6 +89,26 @@ describe('server', () => {
     expect(JSON.stringify(logs)).toContain('secret');
   });
 
+  it('a failure that can not be put into bytes ends its call INTERNAL, and nothing else', async () => {
+    const { server, logs } = openServer();
+    const broken = new FailureError({ reason: 'toString' as 'INTERNAL', message: 'm' });
+    server.add(KeyValue, keyValue({
+      get: () => Promise.reject(broken),
+      watch: async function* () {
+        yield WATCHED;
+        throw broken;
+      },
+    }));
+    const address = `127.0.0.1:${await server.listen('127.0.0.1', 0)}`;
+    const channels = openChannels();
+    expect((await failureOf(channels.unary(address, KeyValue.get, GET))).reason).toBe('INTERNAL');
+    const read = async (): Promise<void> => {
+      for await (const _ of channels.stream(address, KeyValue.watch, WATCH));
+    };
+    expect((await failureOf(read())).reason).toBe('INTERNAL');
+    expect(logs.filter(({ message }) => message === 'a handler failed')).toHaveLength(2);
+  });
+
   it('bytes that do not decode and texts that are not UTF-8 are INVALID_ARGUMENT, on unary and streaming calls', async () => {
     const { server } = openServer();
     server.add(KeyValue, keyValue({ get: async () => GOT, watch: async function* () {} }));

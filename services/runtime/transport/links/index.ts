@@ -14,6 +14,7 @@ import { Incoming, notLed } from './incoming.ts';
 import { Marks } from './marks.ts';
 import { OutgoingLink, unreachable } from './outgoing.ts';
 import { PlainCalls } from './plain-calls.ts';
+import { Speakers } from './speakers.ts';
 import { DEFAULT_LINK_SETTINGS, type LinksOptions, type LinkSettings, type LinkTerm } from './types.ts';
 
 export { participantService } from './definition.ts';
@@ -26,6 +27,7 @@ export class Links {
   private readonly outgoing = new Map<string, OutgoingLink>();
   private readonly incoming: Incoming;
   private readonly plain: PlainCalls;
+  private readonly speakers: Speakers;
   /** Addresses that do not serve Exchange, and until when (monotonic) they are not asked again. */
   private readonly plainUntilMs = new Map<string, number>();
   private readonly unsubscribe: () => void;
@@ -35,7 +37,7 @@ export class Links {
 
   constructor(options: LinksOptions) {
     this.options = options;
-    const { clusterId, channels, clock, view } = options;
+    const { clusterId, channels, clock, view, log } = options;
     const settings = (this.settings = { ...DEFAULT_LINK_SETTINGS, ...options.settings });
     this.incoming = new Incoming({
       clusterId,
@@ -52,9 +54,14 @@ export class Links {
       clock,
       settings,
       mark: (partition) => this.marks.of(partition),
-      toCoordinatorTerm: (message) => this.toCoordinatorTerm(message),
+      answered: (address, message) => {
+        // The name may have been registered elsewhere since it was asked.
+        if (this.speakers.serves(address, message.branch)) this.toCoordinatorTerm(message);
+      },
+      failed: (message) => this.toCoordinatorTerm(message),
       toParticipantTerm: (message) => void this.deliver(message),
     });
+    this.speakers = new Speakers({ view, clock, log, epoch: (partition) => options.term(COORDINATOR, partition)?.epoch });
     this.unsubscribe = view.onChange(() => this.reconcile());
     this.scheduleHeartbeat();
   }
@@ -163,6 +170,13 @@ export class Links {
     if (answer !== undefined) this.toCoordinatorTerm(answer);
   }
 
+  /** What was said at the other end of a link. */
+  private hearFrom(address: string, messages: readonly ToCoordinator[]): void {
+    const { speakers } = this;
+    const isReplica = speakers.isReplica(address);
+    for (const message of messages) if (isReplica || speakers.hears(address, message.branch)) this.toCoordinatorTerm(message);
+  }
+
   private toCoordinatorTerm(message: ToCoordinator): void {
     this.options
       .term(COORDINATOR, message.branch.coordinatorPartition)
@@ -184,7 +198,7 @@ export class Links {
         log,
         marks: () => this.currentMarks(),
         generation: () => this.marks.generation,
-        onMessage: (message) => this.toCoordinatorTerm(message),
+        onMessages: (messages) => this.hearFrom(address, messages),
         onDown: (unsent, failure, unimplemented) => this.linkDown(address, unsent, failure, unimplemented),
       });
       this.outgoing.set(address, link);
@@ -215,6 +229,7 @@ export class Links {
   /** Closes links to addresses that are gone, opens those that marks are to be sent on. */
   private reconcile(): void {
     if (this.closed) return;
+    this.speakers.reconsider();
     const { view, address: self } = this.options;
     const addresses = new Set<string>();
     for (const { address, services } of view.members.values())

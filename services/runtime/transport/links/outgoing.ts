@@ -28,8 +28,8 @@ export interface OutgoingOptions {
   marks(): readonly Mark[];
   /** Changes when the marks can't wait. */
   generation(): number;
-  /** A message has come from the participant. */
-  onMessage(message: ToCoordinator): void;
+  /** What a frame from the other end has brought. */
+  onMessages(messages: readonly ToCoordinator[]): void;
   /** The link is down; these messages were surely not sent. `unimplemented`: it will never be up. */
   onDown(unsent: readonly ToParticipant[], failure: Failure, unimplemented: boolean): void;
   log(message: string, fields: Record<string, unknown>): void;
@@ -109,7 +109,7 @@ export class OutgoingLink {
     stream.on('data', (frame: ResponseFrame) => {
       if (frame.clusterId !== clusterId) return down(foreignCluster(frame.clusterId, clusterId));
       this.opened(stream);
-      for (const message of frame.messages) this.options.onMessage(message);
+      this.options.onMessages(frame.messages);
     });
     stream.on('metadata', () => this.opened(stream));
     stream.on('error', (error: grpc.ServiceError) =>

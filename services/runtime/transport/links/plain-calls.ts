@@ -26,7 +26,10 @@ export interface PlainCallsOptions {
   readonly settings: LinkSettings;
   /** The latest mark of a coordinator partition led here. */
   mark(coordinatorPartition: number): Mark | undefined;
-  toCoordinatorTerm(message: ToCoordinator): void;
+  /** What the participant at the address has answered. */
+  answered(address: string, message: ToCoordinator): void;
+  /** The message was not executed, or it is not known whether it was. */
+  failed(message: ToCoordinator): void;
   toParticipantTerm(message: ToParticipant): void;
 }
 
@@ -68,7 +71,7 @@ export class PlainCalls {
     address: string,
     message: ToParticipant & { readonly type: 'prepare' | 'commit' | 'abort' },
   ): Promise<void> {
-    const { channels, clock, settings, clusterId, mark, toCoordinatorTerm } = this.options;
+    const { channels, clock, settings, clusterId, mark, answered, failed } = this.options;
     const { branch } = message;
     const nowMs = clock.nowMs();
     const deadlineMs = nowMs + settings.callMs;
@@ -78,19 +81,19 @@ export class PlainCalls {
       if (message.type === 'prepare') {
         const request = prepareToWire(message, clusterId, known, nowMs);
         const options = { deadlineMs: Math.min(message.deadlineMs, deadlineMs), traceparent };
-        toCoordinatorTerm(voteFromResponse(branch, await channels.unary(address, ParticipantServiceService.prepare, request, options)));
+        answered(address, voteFromResponse(branch, await channels.unary(address, ParticipantServiceService.prepare, request, options)));
         return;
       }
       const method = message.type === 'commit' ? ParticipantServiceService.commit : ParticipantServiceService.abort;
       const request = outcomeToWire(branch, traceparent, clusterId, known);
       const { heuristic } = await channels.unary(address, method, request, { deadlineMs, traceparent });
-      toCoordinatorTerm({ type: 'acknowledge', branch, heuristic: heuristicFromWire(heuristic) });
+      answered(address, { type: 'acknowledge', branch, heuristic: heuristicFromWire(heuristic) });
     } catch (error) {
       const failure = failureOf(error);
       if (message.type !== 'prepare' || surelyNotExecuted(failure))
         // Commit and abort are idempotent, so the kernel may be told of every failure and show it.
-        toCoordinatorTerm({ type: 'undelivered', branch, failure });
-      else if (isRefusal(failure)) toCoordinatorTerm({ type: 'vote', branch, vote: 'no', cause: failure });
+        failed({ type: 'undelivered', branch, failure });
+      else if (isRefusal(failure)) answered(address, { type: 'vote', branch, vote: 'no', cause: failure });
       // Else the vote is lost: whether the branch is prepared is not known.
     }
   }
@@ -138,6 +141,8 @@ function isRefusal(failure: Failure): boolean {
     case 'FAILED_PRECONDITION':
     case 'OUT_OF_RANGE':
     case 'ABORTED':
+    case 'PERMISSION_DENIED':
+    case 'UNAUTHENTICATED':
       return true;
     case 'INTERNAL':
       // What gRPC statuses without a reason of ours become; see errors/status.ts.
@@ -147,4 +152,4 @@ function isRefusal(failure: Failure): boolean {
   }
 }
 
-const REFUSING_STATUSES = new Set(['NOT_FOUND', 'ALREADY_EXISTS', 'PERMISSION_DENIED', 'UNAUTHENTICATED', 'UNIMPLEMENTED', 'OUT_OF_RANGE']);
+const REFUSING_STATUSES = new Set(['NOT_FOUND', 'ALREADY_EXISTS', 'UNIMPLEMENTED', 'OUT_OF_RANGE']);

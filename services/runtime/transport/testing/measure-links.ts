@@ -63,7 +63,7 @@ async function measureLink(outstanding: number): Promise<void> {
   const view = {
     leader: () => leader,
     services: new Map(),
-    members: new Map(),
+    members: new Map([['there', { replica: 'there', address, services: [] }]]),
     externals: new Map(),
     service: () => undefined,
     onChange: () => () => undefined,

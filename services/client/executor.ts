@@ -10,7 +10,7 @@ import { TRACEPARENT_HEADER } from '../runtime/transport/service.ts';
 import { backoffDelayMs, CONNECTION_BACKOFF } from './backoff.ts';
 import { BatchedStream, streamEnded, type StreamOwner } from './batched-stream.ts';
 import { COORDINATOR } from './cluster-map.ts';
-import { cancelled, closedError, deadlineExceeded, makeError, meaningOf, outcomeUnknown, type TxmeshError } from './errors.ts';
+import { cancelled, closedError, deadlineExceeded, makeError, meaningOf, neverBegan, outcomeUnknown, type TxmeshError } from './errors.ts';
 import { EXECUTE_STREAM, type ExecuteStream } from './execute-codec.ts';
 import { newTransactionId } from './ids.ts';
 import { isCommitted } from './interactive.ts';
@@ -166,8 +166,7 @@ export class Executor implements StreamOwner<ExecuteStream, ExecuteStreamRespons
   /** The stream that the call was on is over. */
   private onLost(call: PendingCall, error: TxmeshError): void {
     // A server that ends a stream does not say what became of the calls on it; only a connection that was never made does.
-    const neverSent = !call.sent || (error.retryAfterMs !== undefined && error.metadata['status'] === 'UNAVAILABLE');
-    if (neverSent) call.sent = false;
+    if (!call.sent || neverBegan(error)) call.sent = false;
     else call.open = true;
     const meaning = meaningOf(error);
     if (meaning === 'refused' || meaning === 'defect') this.giveUp(call, error);

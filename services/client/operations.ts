@@ -5,6 +5,7 @@
 
 import { CheckOperation, DeleteOperation, MergePolicy, PutOperation, type Precondition as WirePrecondition } from '../gen/txmesh/keyvalue/v1/keyvalue.ts';
 import { encode } from '../runtime/encode.ts';
+import { invalidRequest } from './errors.ts';
 
 /** A message that only its participant understands, as google.protobuf.Any. */
 export interface Content {
@@ -116,7 +117,9 @@ function operation(participant: string, routingKey: string, typeUrl: string, val
 export function wirePrecondition(precondition: Precondition | undefined): WirePrecondition | undefined {
   if (precondition === undefined) return undefined;
   if (precondition === 'absent') return { condition: { $case: 'absent', value: true } };
-  return { condition: { $case: 'version', value: BigInt(precondition.version) } };
+  const { version } = precondition;
+  if (!Number.isSafeInteger(version) || version < 0) throw invalidRequest(`the version of a precondition is ${version}; it must be one that a read returned`, 'precondition');
+  return { condition: { $case: 'version', value: BigInt(version) } };
 }
 
 export function wireMergePolicy(policy: MergeRule | undefined): MergePolicy {

@@ -1,9 +1,9 @@
 /** Messages as they are published: from the SDK's type to the proto's. */
 
 import type { Message as WireMessage } from '../../gen/txmesh/queue/v1/queue.ts';
-import { toDuration, toTimestamp } from '../../runtime/transport/time.ts';
 import { invalidRequest } from '../errors.ts';
 import { typedValue, type Value } from '../operations.ts';
+import { duration, timestamp } from '../times.ts';
 
 /** The queue service that is meant where none is named. */
 export const QUEUE = 'queue';
@@ -52,7 +52,7 @@ export function wireMessage(message: MessageLike, traceparent: string): WireMess
     attributes: { ...attributes },
     orderingKey,
     priority,
-    deliverTime: deliverAt === undefined ? undefined : toTimestamp(checkedMs(deliverAt.getTime(), 'deliverAt')),
+    deliverTime: deliverAt === undefined ? undefined : timestamp(deliverAt, 'deliverAt'),
     delay: duration(delayMs, 'delayMs'),
     timeToLive: duration(timeToLiveMs, 'timeToLiveMs'),
     deduplicationId,
@@ -66,15 +66,6 @@ export function wireBytes({ data, attributes, orderingKey, deduplicationId }: Wi
   let bytes = data.length + (orderingKey.length + deduplicationId.length) * perUnit + 160;
   for (const key in attributes) bytes += (key.length + attributes[key]!.length) * perUnit + 12;
   return bytes;
-}
-
-export function duration(ms: number | undefined, field: string) {
-  return ms === undefined ? undefined : toDuration(checkedMs(ms, field));
-}
-
-function checkedMs(ms: number, field: string): number {
-  if (!(ms >= 0 && ms <= Number.MAX_SAFE_INTEGER)) throw invalidRequest(`${field} is ${ms}; it must be a time in milliseconds, not negative`, field);
-  return ms;
 }
 
 function demandText(value: unknown, field: string): void {

@@ -53,6 +53,7 @@ export async function subscribe(
   const { concurrency = DEFAULT_CONCURRENCY, drainMs = DEFAULT_DRAIN_MS, signal } = options;
   if (!Number.isSafeInteger(concurrency) || concurrency < 1)
     throw invalidRequest(`concurrency is ${concurrency}; it must be a whole number from 1 on`, 'concurrency');
+  if (!(drainMs >= 0)) throw invalidRequest(`drainMs is ${drainMs}; it must be a time in milliseconds, not negative`, 'drainMs');
   const ends = signal === undefined ? rpc.closed : AbortSignal.any([signal, rpc.closed]);
   if (ends.aborted) return;
   const { maxMessages = 2 * concurrency } = options;

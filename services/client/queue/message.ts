@@ -41,12 +41,11 @@ export type MessageLike = Message | Value;
 export function wireMessage(message: MessageLike, traceparent: string): WireMessage {
   const full: Message = isMessage(message) ? message : { data: message };
   const { attributes = {}, orderingKey = '', priority = 0, deliverAt, delayMs, timeToLiveMs, deduplicationId = '' } = full;
-  const data = typedValue(full.data).value;
-  if (!(data instanceof Uint8Array)) throw invalidRequest('a message needs data: bytes, text, or a value made by json() or text()', 'data');
+  const data = typedValue(full.data, 'data').value;
   for (const [key, value] of Object.entries(attributes)) demandText(value, `attributes[${key}]`);
   demandText(orderingKey, 'orderingKey');
   demandText(deduplicationId, 'deduplicationId');
-  if (!Number.isInteger(priority) || priority < 0) throw invalidRequest(`priority is ${priority}; it must be a whole number from 0 to 9`, 'priority');
+  if (!Number.isInteger(priority) || priority < 0 || priority > 9) throw invalidRequest(`priority is ${priority}; it must be a whole number from 0 to 9`, 'priority');
   return {
     data,
     attributes: { ...attributes },

@@ -66,6 +66,15 @@ describe('a handler', () => {
     expect(fake.executed).toHaveLength(0);
   });
 
+  test('need not be asynchronous', async () => {
+    const handle = (() => undefined) as unknown as MessageHandler;
+    const subscribing = subscribe(handle);
+    await publish('1');
+    await until(() => acknowledged() === 1);
+    await end(subscribing);
+    expect(errors).toEqual([]);
+  });
+
   test('runs again after a conflict, and has its effects once', async () => {
     fake.onExecute = () => {
       fake.onExecute = () => 'own';

@@ -146,7 +146,7 @@ class Subscriber {
       this.rpc,
       this.executor,
       async (tx) => {
-        await this.unlessGivenUp(this.handler(message, tx));
+        await this.unlessGivenUp((async () => this.handler(message, tx))());
         isTrivial = tx.isTrivial;
         if (!isTrivial) tx.acknowledge(message);
       },

@@ -66,6 +66,7 @@ describe('the branch keeper', () => {
     await keeper.prepare(one, [], context);
     await keeper.prepare(two, [], context);
     await keeper.close(10_000);
+    expect(await keeper.prepare(branch(3, one.transactionId), [], context)).toMatchObject({ vote: 'no', cause: { reason: 'DRAINING' } });
     await expect(keeper.commit(one)).rejects.toThrow('the participant is stopping');
     await expect(keeper.abort(two)).rejects.toThrow('the participant is stopping');
     expect(manager.calls).toEqual(['prepare 1', 'prepare 2']);
@@ -231,6 +232,18 @@ describe('a branch keeper that is closed', () => {
     environment.advance(10_000);
     await closed;
     expect(problems).toEqual(['the resource manager is left while it works at 1 transactions']);
+  });
+
+  test('gives nothing up at a manager that it has left', async () => {
+    const { environment, manager, keeper, answer } = setUpSlow();
+    const vote = keeper.prepare(branch(1), [], context);
+    await until(() => manager.calls.length === 1);
+    const closed = keeper.close(10_000);
+    environment.advance(10_000);
+    await closed;
+    answer.reject(new Error('too late'));
+    expect(await vote).toMatchObject({ vote: 'no' });
+    expect(manager.calls).toEqual(['prepare 1']);
   });
 
   test('asks nobody about a promise that comes late', async () => {

@@ -52,6 +52,8 @@ export class BranchKeeper {
   private forgetTimer: Timer | undefined;
   private forgetting: Promise<void> = Promise.resolve();
   private closed = false;
+  /** The manager was not done in time: by now it may be somebody else's. */
+  private left = false;
 
   constructor(options: KeeperOptions) {
     this.options = options;
@@ -131,7 +133,8 @@ export class BranchKeeper {
     const done = Promise.allSettled([...this.tails.values(), this.forgetting]).then(() => (isDone = true));
     await Promise.race([done, sleep(this.options.environment.clock, boundMs, over.signal)]);
     over.abort();
-    if (!isDone) this.options.onProblem(`the resource manager is left while it works at ${this.tails.size} transactions`, new Error(`it has not ended within ${boundMs} ms`));
+    this.left = !isDone;
+    if (this.left) this.options.onProblem(`the resource manager is left while it works at ${this.tails.size} transactions`, new Error(`it has not ended within ${boundMs} ms`));
   }
 
   /** The answer that what is known gives (invariants T5, T7); undefined: the branch is new. */
@@ -148,6 +151,7 @@ export class BranchKeeper {
     }
     if (this.isBelowMark(branch)) return no(late(branch));
     if (held === undefined) return undefined;
+    if (this.closed) return no(STOPPING);
     try {
       await this.carryOut('abort', held);
     } catch (error) {
@@ -160,7 +164,7 @@ export class BranchKeeper {
   }
 
   private async prepareNew(branch: Branch, operations: readonly Content[], context: PrepareContext): Promise<Answer> {
-    if (this.closed) return no({ reason: 'DRAINING', message: 'the participant is stopping' });
+    if (this.closed) return no(STOPPING);
     if (this.held.size >= MAX_PREPARED)
       return no({ reason: 'OVERLOADED', message: `${MAX_PREPARED} branches are prepared at this participant` });
     const controller = new AbortController();
@@ -192,6 +196,7 @@ export class BranchKeeper {
 
   /** Gives up what may be promised or not; where that fails, it is asked about like a promise, and so aborted later. */
   private async giveUp(branch: Branch): Promise<void> {
+    if (this.left) return;
     try {
       await this.manager.abort(branch);
     } catch (error) {
@@ -227,7 +232,7 @@ export class BranchKeeper {
 
   /** By the time that this one is closed, another one may have the resource manager. */
   private requireOpen(): void {
-    if (this.closed) throw new FailureError({ reason: 'DRAINING', message: 'the participant is stopping' });
+    if (this.closed) throw new FailureError(STOPPING);
   }
 
   private rememberAborted(branch: Branch): void {
@@ -280,6 +285,8 @@ export class BranchKeeper {
     return result;
   }
 }
+
+const STOPPING: Failure = { reason: 'DRAINING', message: 'the participant is stopping' };
 
 function no(cause: Failure): Answer {
   return { vote: 'no', cause };

@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
-import { afterEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { FakeMesh, unary } from '../../../test/support/fake-mesh.ts';
 import type { RegisterParticipantRequest } from '../../gen/txmesh/cluster/v1/cluster.ts';
 import { ParticipantServiceService, type ListPreparedResponse } from '../../gen/txmesh/participant/v1/participant.ts';
@@ -157,6 +157,18 @@ test('a participant takes up what was stored when it has its name, not before', 
   expect(manager.calls).toEqual(['recover']);
   const { branches } = await listPrepared(participant.address);
   expect(branches.map(({ branch: held }) => held!.transactionId)).toEqual([last]);
+  await participant.close(0);
+});
+
+test('a participant goes on where onProblem throws', async () => {
+  const warned = vi.spyOn(process, 'emitWarning').mockReturnValue();
+  onTestFinished(() => warned.mockRestore());
+  const { options } = await start((asked) => (asked === 1 ? { reason: 'PARTICIPANT_NAME_TAKEN', message: 'taken' } : undefined));
+  const onProblem = (): void => {
+    throw new Error('the log is full');
+  };
+  const participant = await serveParticipant({ ...options, onProblem });
+  expect(warned).toHaveBeenCalledWith(expect.stringContaining('the log is full'), 'TxmeshWarning');
   await participant.close(0);
 });
 

@@ -76,7 +76,8 @@ export async function serveParticipant(options: ServeOptions): Promise<Participa
 
 /** As {@link serveParticipant}, with other time and chance. */
 export async function serveIn(environment: Environment, options: ServeOptions): Promise<Participant> {
-  const { name, listen, resourceManager: manager, signal, onProblem = () => undefined } = options;
+  const { name, listen, resourceManager: manager, signal } = options;
+  const onProblem = guarded(name, options.onProblem);
   const [host, port] = hostAndPort(listen);
   const timeToLiveMs = checkedTimeToLiveMs(options);
   const guard = options.peers && new PeersOnly(checkedPeers(options));
@@ -139,6 +140,17 @@ export async function serveIn(environment: Environment, options: ServeOptions): 
     await stop(0);
     throw error;
   }
+}
+
+/** What it throws is not to end what would be tried again. */
+function guarded(name: string, tell: ServeOptions['onProblem']): (message: string, error: unknown) => void {
+  return (message, error) => {
+    try {
+      tell?.(message, error);
+    } catch (thrown) {
+      process.emitWarning(`onProblem of participant ${name} has thrown, when told "${message}": ${String(thrown)}`, 'TxmeshWarning');
+    }
+  };
 }
 
 function inquireOver(rpc: Rpc): Inquire {

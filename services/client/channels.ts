@@ -33,7 +33,7 @@ export class Channels {
   private readonly token: TokenSource | undefined;
 
   constructor({ credentials, channelOptions, token }: Pick<Settings, 'credentials' | 'channelOptions' | 'token'>, clock: Clock) {
-    this.token = token === undefined ? undefined : new TokenSource(token, clock);
+    this.token = token === undefined ? undefined : new TokenSource(token, { ...clock, setTimer: systemClock.setTimer });
     this.credentials = credentials ?? grpc.credentials.createInsecure();
     this.options = { ...DEFAULTS, ...channelOptions };
   }

@@ -1,7 +1,7 @@
-/** How long a call may still take, and its caller's signal, in one. */
+/** How long a call may still take, its caller's signal, and the connection's end, in one. */
 
 import type { Clock, Timer } from '../runtime/clock.ts';
-import { cancelled, deadlineExceeded } from './errors.ts';
+import { cancelled, closedError, deadlineExceeded } from './errors.ts';
 import { checkedTimeoutMs, type CallOptions, type Environment } from './options.ts';
 
 /** Of the time left, what is kept back for hearing a server's answer: a tenth, at most this, milliseconds. */
@@ -21,9 +21,12 @@ export class Deadline {
   readonly signal: AbortSignal | undefined;
   private readonly clock: Clock;
   private readonly what: string;
+  private readonly closed: AbortSignal;
 
-  constructor(what: string, { timeoutMs, signal }: CallOptions, defaultTimeoutMs: number, { clock }: Environment) {
+  /** @param closed fires when the connection is closed */
+  constructor(what: string, { timeoutMs, signal }: CallOptions, defaultTimeoutMs: number, { clock }: Environment, closed: AbortSignal) {
     this.what = what;
+    this.closed = closed;
     this.clock = clock;
     this.signal = signal;
     this.atMs = clock.monotonicMs() + checkedTimeoutMs(timeoutMs ?? defaultTimeoutMs);
@@ -40,6 +43,7 @@ export class Deadline {
 
   /** @throws Cancelled or DeadlineExceeded */
   check(lastError?: unknown): void {
+    if (this.closed.aborted) throw closedError();
     if (this.signal?.aborted) throw cancelled(this.signal, this.what);
     if (this.leftMs <= 0) throw deadlineExceeded(this.what, lastError);
   }
@@ -51,7 +55,8 @@ export class Deadline {
   async wait(delayMs: number, lastError?: unknown): Promise<void> {
     this.check(lastError);
     if (delayMs >= this.leftMs) throw deadlineExceeded(this.what, lastError);
-    await sleep(this.clock, delayMs, this.signal);
+    const { closed, signal } = this;
+    await sleep(this.clock, delayMs, signal === undefined ? closed : AbortSignal.any([signal, closed]));
     this.check(lastError);
   }
 }

@@ -194,6 +194,14 @@ export function meaningOf(error: TxmeshError): Meaning {
   return error.metadata['status'] === 'INTERNAL' ? 'unknown' : 'defect';
 }
 
+/** In the metadata of an error: the request did not leave this process. */
+export const NEVER_SENT = { sent: 'false' } as const;
+
+/** Whether a stream that ended so was never begun, and nothing on it was executed. */
+export function neverBegan({ retryAfterMs, metadata }: TxmeshError): boolean {
+  return metadata['sent'] === NEVER_SENT.sent || (retryAfterMs !== undefined && metadata['status'] === 'UNAVAILABLE');
+}
+
 const UNKNOWN_CODES: ReadonlySet<Code> = new Set<Code>(['UNAVAILABLE', 'UNKNOWN', 'CANCELLED', 'DEADLINE_EXCEEDED']);
 
 export function cancelled(signal: AbortSignal, what: string, transactionId?: string): Cancelled {

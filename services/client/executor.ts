@@ -10,7 +10,7 @@ import { TRACEPARENT_HEADER } from '../runtime/transport/service.ts';
 import { backoffDelayMs, CONNECTION_BACKOFF } from './backoff.ts';
 import { BatchedStream, streamEnded, type StreamOwner } from './batched-stream.ts';
 import { COORDINATOR } from './cluster-map.ts';
-import { cancelled, closedError, deadlineExceeded, makeError, meaningOf, outcomeUnknown, type TxmeshError } from './errors.ts';
+import { cancelled, closedError, deadlineExceeded, makeError, meaningOf, neverBegan, outcomeUnknown, type TxmeshError } from './errors.ts';
 import { EXECUTE_STREAM, type ExecuteStream } from './execute-codec.ts';
 import { newTransactionId } from './ids.ts';
 import { isCommitted } from './interactive.ts';
@@ -21,6 +21,7 @@ import { PendingCall } from './pending-call.ts';
 import { isConnectionLoss, type Rpc } from './rpc.ts';
 import { errorFromGrpc, errorFromStatus } from './status-codec.ts';
 import { Sweep } from './sweep.ts';
+import { checkedMs } from './times.ts';
 import { sentTo, startCallSpan } from './trace.ts';
 
 /** A larger call goes alone: a frame that is too large for the server would end the stream for all. */
@@ -61,8 +62,8 @@ export class Executor implements StreamOwner<ExecuteStream, ExecuteStreamRespons
     if (this.calls.size >= settings.maxPending) return Promise.reject(overloaded(settings.maxPending));
     return new Promise((resolve, reject) => {
       const deadlineMs = this.nowMs() + checkedTimeoutMs(timeoutMs);
+      const firstTryMs = firstTryTime && checkedMs(firstTryTime.getTime(), 'firstTryTime');
       const span = startCallSpan(SERVICE, 'Execute');
-      const firstTryMs = firstTryTime?.getTime();
       const pending = { transactionId, operations, firstTryMs, deadlineMs, signal, span };
       const call = new PendingCall(this.nextSequence(), pending, this.nowMs, resolve, reject);
       this.calls.set(call.sequence, call);
@@ -117,6 +118,7 @@ export class Executor implements StreamOwner<ExecuteStream, ExecuteStreamRespons
   private dispatch(call: PendingCall): void {
     const address = this.rpc.map.route(COORDINATOR, call.transactionId);
     call.nextTryMs = undefined;
+    call.cancel = undefined;
     call.tries++;
     sentTo(call.span, address);
     if (call.bytes > STREAM_CALL_BYTES) return this.sendAlone(call, address);
@@ -131,19 +133,20 @@ export class Executor implements StreamOwner<ExecuteStream, ExecuteStreamRespons
 
   private sendAlone(call: PendingCall, address: string): void {
     const { path, requestSerialize, responseDeserialize } = CoordinatorServiceService.execute;
-    const carrier = (call.carrier = {});
     call.sent = true;
     const options = { deadline: Date.now() + call.deadlineMs - this.nowMs() };
     const client = this.rpc.channels.to(address);
     const metadata = new grpc.Metadata();
     if (call.span !== undefined) metadata.set(TRACEPARENT_HEADER, call.span.traceparent);
-    client.makeUnaryRequest(path, requestSerialize, responseDeserialize, call.request, metadata, options, (error, response) => {
+    const carrier = client.makeUnaryRequest(path, requestSerialize, responseDeserialize, call.request, metadata, options, (error, response) => {
       if (call.carrier !== carrier) return;
       if (error === null) return this.onResult({ sequence: call.sequence, result: { $case: 'response', value: response! } });
       const failed = errorFromGrpc(error, call.transactionId);
       if (isConnectionLoss(failed)) this.rpc.map.avoid(address);
       this.onError(call, failed);
     });
+    call.carrier = carrier;
+    call.cancel = () => carrier.cancel();
   }
 
   /** A server has answered with an error. */
@@ -166,8 +169,7 @@ export class Executor implements StreamOwner<ExecuteStream, ExecuteStreamRespons
   /** The stream that the call was on is over. */
   private onLost(call: PendingCall, error: TxmeshError): void {
     // A server that ends a stream does not say what became of the calls on it; only a connection that was never made does.
-    const neverSent = !call.sent || (error.retryAfterMs !== undefined && error.metadata['status'] === 'UNAVAILABLE');
-    if (neverSent) call.sent = false;
+    if (!call.sent || neverBegan(error)) call.sent = false;
     else call.open = true;
     const meaning = meaningOf(error);
     if (meaning === 'refused' || meaning === 'defect') this.giveUp(call, error);
@@ -188,6 +190,7 @@ export class Executor implements StreamOwner<ExecuteStream, ExecuteStreamRespons
 
   private giveUp(call: PendingCall, error: TxmeshError): void {
     this.calls.delete(call.sequence);
+    call.cancel?.();
     call.reject(call.mayHaveRun ? this.unknown(call.transactionId, error) : error);
   }
 

@@ -2,7 +2,6 @@
 
 import { CoordinatorServiceService as methods, Mode, type Transaction as WireTransaction } from '../gen/txmesh/coordinator/v1/coordinator.ts';
 import type { Attempt } from '../kernel/attempt.ts';
-import { toDuration, toTimestamp } from '../runtime/transport/time.ts';
 import { COORDINATOR } from './cluster-map.ts';
 import { invalidRequest, OutcomeUnknown, outcomeUnknown } from './errors.ts';
 import type { Entry } from './entry.ts';
@@ -12,6 +11,7 @@ import type { DeleteOptions, PutOptions, Value } from './operations.ts';
 import type { CallOptions } from './options.ts';
 import { outcomeOf, type Committed, type Outcome } from './outcome-codec.ts';
 import type { Rpc, RpcOptions } from './rpc.ts';
+import { duration, timestamp } from './times.ts';
 
 export interface BeginOptions extends CallOptions {
   /** How long the transaction may stay undecided, 1 ms to 10 min. Default 30,000. */
@@ -24,8 +24,8 @@ export async function begin(rpc: Rpc, { transactionTimeoutMs, firstTryTime, ...o
   const id = newTransactionId(rpc.environment.clock.nowMs());
   const request = {
     transactionId: id,
-    timeout: transactionTimeoutMs === undefined ? undefined : toDuration(transactionTimeoutMs),
-    firstTryTime: firstTryTime === undefined ? undefined : toTimestamp(firstTryTime.getTime()),
+    timeout: duration(transactionTimeoutMs, 'transactionTimeoutMs'),
+    firstTryTime: firstTryTime === undefined ? undefined : timestamp(firstTryTime, 'firstTryTime'),
     mode: Mode.UNSPECIFIED,
   };
   const { transactionId, attempt } = await rpc.call(methods.beginTransaction, request, routedTo(id, options));

@@ -7,15 +7,13 @@ import {
   TransactionEvent_Type,
   type Position as WirePosition,
 } from '../gen/txmesh/coordinator/v1/coordinator.ts';
-import { ClusterServiceService } from '../gen/txmesh/cluster/v1/cluster.ts';
 import { timestampMs } from '../runtime/transport/time.ts';
 import { Adder } from './counter/adder.ts';
 import { Counter } from './counter/counter.ts';
 import { Counters } from './counter/counters.ts';
 import { COUNTER } from './counter/operations.ts';
-import { sleep, type Deadline } from './deadline.ts';
-import { Cancelled, closedError, makeError, type TxmeshError } from './errors.ts';
 import { Executor, type ExecuteOptions } from './executor.ts';
+import { FollowedCluster } from './followed-cluster.ts';
 import { abortTransaction, begin, routedTo, type BeginOptions, type InteractiveTransaction } from './interactive.ts';
 import { KeyValue } from './key-value.ts';
 import { settingsFrom, type CallOptions, type ConnectOptions, type Environment } from './options.ts';
@@ -72,31 +70,25 @@ export class Mesh implements AsyncDisposable {
   private readonly publishers: Publishers;
   /** By the name of their counter service. */
   private readonly adders = new Map<string, Adder>();
-  private readonly mapKnown: Promise<void>;
-  private hasMap = false;
-  private mapError: TxmeshError | undefined;
+  private readonly cluster: FollowedCluster;
 
   /** @internal Use {@link connect}. */
   constructor(options: ConnectOptions, environment: Environment) {
     this.rpc = new Rpc(settingsFrom(options), environment);
     this.executor = new Executor(this.rpc);
     this.publishers = new Publishers(this.rpc);
-    this.mapKnown = new Promise((resolve, reject) => {
-      this.followCluster(resolve).catch((error: unknown) => {
-        this.mapError = error as TxmeshError;
-        reject(error);
-      });
-    });
-    this.mapKnown.catch(() => undefined); // Whoever waits for it hears of it.
+    this.cluster = new FollowedCluster(this.rpc, () => this.executor.addresses);
   }
 
   /**
    * Resolves when a server has been reached and the cluster's map is known. Calls don't need it, they
    * wait by themselves.
    * @throws DeadlineExceeded if no server could be reached in time
+   * @throws PermissionDenied, NotAuthenticated if the mesh's policy does not let it be seen; that is asked for
+   * again, so a later call may go through
    */
   async ready(options: CallOptions = {}): Promise<void> {
-    await this.waitForMap(this.rpc.deadline('connecting', options));
+    await this.cluster.ready(this.rpc.deadline('connecting', options));
   }
 
   /**
@@ -113,9 +105,9 @@ export class Mesh implements AsyncDisposable {
    * @throws Cancelled, DeadlineExceeded: nothing was changed
    */
   async transaction<Result>(work: (transaction: Transaction) => Promise<Result>, options: TransactionOptions = {}): Promise<Result> {
-    if (!this.hasMap) {
+    if (!this.cluster.isKnown) {
       const deadline = this.rpc.deadline('the transaction', options);
-      await this.waitForMap(deadline);
+      await this.cluster.ready(deadline);
       return runTransaction(this.rpc, this.executor, work, { ...options, ...deadline.options });
     }
     return runTransaction(this.rpc, this.executor, work, options);
@@ -256,39 +248,5 @@ export class Mesh implements AsyncDisposable {
     let adder = this.adders.get(participant);
     if (adder === undefined) this.adders.set(participant, (adder = new Adder(this.rpc, participant)));
     return adder;
-  }
-
-  private async waitForMap(deadline: Deadline): Promise<void> {
-    if (this.hasMap) return;
-    deadline.check();
-    const over = new AbortController();
-    const ends = [over.signal, this.rpc.closed, ...(deadline.signal ? [deadline.signal] : [])];
-    const late = sleep(this.rpc.environment.clock, deadline.leftMs, AbortSignal.any(ends));
-    await Promise.race([this.mapKnown, late]).finally(() => over.abort());
-    if (this.hasMap) return;
-    if (this.rpc.closed.aborted) throw closedError();
-    deadline.check();
-    throw this.mapError ?? makeError({ reason: 'DEADLINE_EXCEEDED', message: `none of ${this.rpc.map.known.join(', ')} could be reached in time` });
-  }
-
-  private async followCluster(onFirst: () => void): Promise<void> {
-    const { rpc } = this;
-    const responses = watch(rpc, {
-      what: 'the watch of the cluster',
-      signal: undefined,
-      address: () => rpc.map.anyAddress(),
-      open: (address) => rpc.stream(ClusterServiceService.watchCluster, {}, address),
-    });
-    try {
-      for await (const { cluster } of responses) {
-        if (cluster === undefined) continue;
-        rpc.map.update(cluster);
-        rpc.channels.keepOnly(new Set([...rpc.map.known, ...this.executor.addresses]));
-        this.hasMap = true;
-        onFirst();
-      }
-    } catch (error) {
-      if (!(error instanceof Cancelled)) throw error;
-    }
   }
 }

@@ -5,6 +5,7 @@
 
 import { CheckOperation, DeleteOperation, MergePolicy, PutOperation, type Precondition as WirePrecondition } from '../gen/txmesh/keyvalue/v1/keyvalue.ts';
 import { encode } from '../runtime/encode.ts';
+import { invalidRequest } from './errors.ts';
 
 /** A message that only its participant understands, as google.protobuf.Any. */
 export interface Content {
@@ -55,9 +56,14 @@ export type Value = Uint8Array | string | TypedValue;
 
 const encoder = new TextEncoder();
 
-/** A JSON document (application/json). */
+/**
+ * A JSON document (application/json).
+ * @throws InvalidRequest for what JSON has no word for: undefined, a function
+ */
 export function json(document: unknown): TypedValue {
-  return { value: encoder.encode(JSON.stringify(document)), contentType: 'application/json' };
+  const written = JSON.stringify(document) as string | undefined;
+  if (written === undefined) throw invalidRequest(`json() was given ${typeof document}, which is no JSON document`, 'value');
+  return { value: encoder.encode(written), contentType: 'application/json' };
 }
 
 /** Text (text/plain, UTF-8). */
@@ -65,9 +71,14 @@ export function text(value: string): TypedValue {
   return { value: encoder.encode(value), contentType: 'text/plain; charset=utf-8' };
 }
 
-export function typedValue(value: Value): TypedValue {
+/** @throws InvalidRequest for what is no value */
+export function typedValue(value: Value, field = 'value'): TypedValue {
   if (typeof value === 'string') return text(value);
-  return value instanceof Uint8Array ? { value, contentType: '' } : value;
+  if (value instanceof Uint8Array) return { value, contentType: '' };
+  const typed = value as Partial<TypedValue> | undefined;
+  if (!(typed?.value instanceof Uint8Array) || typeof typed.contentType !== 'string')
+    throw invalidRequest(`${field} must be bytes (Uint8Array), text, or what json() or text() makes of it`, field);
+  return value;
 }
 
 /** The part of a key that decides its partition: what is between the first '{' and the next '}', if that is not empty. */
@@ -116,7 +127,9 @@ function operation(participant: string, routingKey: string, typeUrl: string, val
 export function wirePrecondition(precondition: Precondition | undefined): WirePrecondition | undefined {
   if (precondition === undefined) return undefined;
   if (precondition === 'absent') return { condition: { $case: 'absent', value: true } };
-  return { condition: { $case: 'version', value: BigInt(precondition.version) } };
+  const { version } = precondition;
+  if (!Number.isSafeInteger(version) || version < 0) throw invalidRequest(`the version of a precondition is ${version}; it must be one that a read returned`, 'precondition');
+  return { condition: { $case: 'version', value: BigInt(version) } };
 }
 
 export function wireMergePolicy(policy: MergeRule | undefined): MergePolicy {

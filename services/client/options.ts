@@ -1,7 +1,7 @@
 /** What a user can set, with the defaults. */
 
 import type * as grpc from '@grpc/grpc-js';
-import { systemClock, type Clock } from '../runtime/clock.ts';
+import { startTimeout, systemClock, type Clock } from '../runtime/clock.ts';
 import { invalidRequest } from './errors.ts';
 import type { Token } from './token-source.ts';
 
@@ -41,10 +41,19 @@ export interface Settings {
   readonly maxPending: number;
 }
 
+/** host:port, or a name in one of the forms that gRPC knows beside it. */
+const ADDRESS = /^(?:(?:\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+):(?<port>\d{1,5})|(?:dns|unix|unix-abstract|ipv4|ipv6):\S+)$/;
+
 /** What was given, with the defaults. @throws InvalidRequest */
 export function settingsFrom({ addresses, credentials, token, channelOptions = {}, timeoutMs = DEFAULT_TIMEOUT_MS, maxPending = DEFAULT_MAX_PENDING }: ConnectOptions): Settings {
-  if (addresses.length === 0) throw invalidRequest('at least one address is needed, as host:port', 'addresses');
-  return { addresses, credentials, token, channelOptions, timeoutMs, maxPending };
+  if (!Array.isArray(addresses) || addresses.length === 0) throw invalidRequest('at least one address is needed, as host:port', 'addresses');
+  for (const address of addresses as readonly unknown[]) {
+    const match = typeof address === 'string' ? ADDRESS.exec(address) : null;
+    if (match === null || Number(match.groups?.['port'] ?? 1) > 65_535)
+      throw invalidRequest(`addresses has ${JSON.stringify(address)}; it must be host:port, an IPv6 address in brackets`, 'addresses');
+  }
+  if (!Number.isSafeInteger(maxPending) || maxPending < 1) throw invalidRequest(`maxPending is ${maxPending}; it must be a whole number from 1 on`, 'maxPending');
+  return { addresses, credentials, token, channelOptions, timeoutMs: checkedTimeoutMs(timeoutMs), maxPending };
 }
 
 /** Longer deadlines are cut to this: a day. */
@@ -71,7 +80,7 @@ export const systemEnvironment: Environment = {
   clock: {
     ...systemClock,
     setTimer(delayMs, call) {
-      const timeout = setTimeout(call, delayMs);
+      const timeout = startTimeout(delayMs, call);
       return { cancel: () => clearTimeout(timeout) };
     },
   },

@@ -39,6 +39,8 @@ export class PendingCall implements Sendable<ExecuteCall> {
   readonly bytes: number;
   /** Where the last try was put, while it is not answered. */
   carrier: object | undefined = undefined;
+  /** Ends the last try where it went alone: nobody waits for its answer. */
+  cancel: (() => void) | undefined = undefined;
   /** An unanswered try has been sent. */
   sent = false;
   /** An earlier try may have been executed, and nothing has been heard of it. */

@@ -43,7 +43,7 @@ export class Rpc {
   }
 
   deadline(what: string, options: CallOptions): Deadline {
-    return new Deadline(what, options, this.settings.timeoutMs, this.environment);
+    return new Deadline(what, options, this.settings.timeoutMs, this.environment, this.closed);
   }
 
   /**
@@ -62,7 +62,6 @@ export class Rpc {
     let lastError: TxmeshError | undefined;
     try {
       for (;;) {
-        if (this.closing.signal.aborted) throw closedError();
         deadline.check(lastError);
         const address = route === undefined ? this.map.anyAddress() : this.map.route(route.service, route.routingKey);
         try {

@@ -5,7 +5,7 @@ import type { Status } from '../gen/google/rpc/status.ts';
 import { ConflictDetail } from '../gen/txmesh/keyvalue/v1/keyvalue.ts';
 import type { Failure } from '../kernel/failure.ts';
 import { serviceErrorToFailure, statusToFailure } from '../runtime/errors/status.ts';
-import { makeError, TransactionAborted, type Conflict, type TxmeshError } from './errors.ts';
+import { makeError, NEVER_SENT, TransactionAborted, type Conflict, type TxmeshError } from './errors.ts';
 
 const CONFLICT_DETAIL = 'txmesh.keyvalue.v1.ConflictDetail';
 
@@ -16,7 +16,11 @@ export function errorFromStatus(status: Status | undefined, transactionId?: stri
   return errorFromFailure(statusToFailure(status ?? UNSAID), transactionId);
 }
 
+/** What grpc-js says of a request that the generated code could not encode. */
+const UNENCODABLE = 'Request message serialization failure: ';
+
 export function errorFromGrpc(error: grpc.ServiceError, transactionId?: string): TxmeshError {
+  if (error.details?.startsWith(UNENCODABLE)) return unencodable(error.details.slice(UNENCODABLE.length), error);
   return errorFromFailure(serviceErrorToFailure(error), transactionId, error);
 }
 
@@ -27,6 +31,12 @@ export function abortedBecause(status: Status | undefined, transactionId: string
   }
   const failure = statusToFailure(status);
   return new TransactionAborted({ ...failure, conflict: conflictOf(failure), transactionId });
+}
+
+/** It was not sent, and would fail in the same way again. */
+function unencodable(why: string, cause: unknown): TxmeshError {
+  const message = `the request can't be encoded, as one of its values is not of the type or in the range that is documented: ${why}`;
+  return makeError({ reason: 'INVALID_FIELD', message, metadata: NEVER_SENT, cause });
 }
 
 function errorFromFailure(failure: Failure, transactionId?: string, cause?: unknown): TxmeshError {

@@ -11,23 +11,30 @@ const RENEW_MS = 30_000;
 const RENEW_PART = 0.2;
 /** How long a token is used that does not say when it expires. */
 const OPAQUE_MS = 60_000;
+/** How long the function may take, milliseconds: what waits for a token would wait for ever. */
+const ANSWER_MS = 30_000;
+/** After a failure the function rests for so long, milliseconds; whoever needs a token meanwhile hears of the failure. */
+export const TOKEN_RETRY_MS = 500;
 
 export class TokenSource {
   private readonly token: Token;
-  private readonly clock: Pick<Clock, 'nowMs'>;
+  private readonly clock: Clock;
   private current: { readonly token: string; readonly untilMs: number } | undefined;
+  private failed: { readonly error: unknown; readonly untilMs: number } | undefined;
   private pending: Promise<string> | undefined;
 
-  constructor(token: Token, clock: Pick<Clock, 'nowMs'>) {
+  /** @param clock its timers need not keep the process alive: whoever waits for a token does */
+  constructor(token: Token, clock: Clock) {
     this.token = token;
     this.clock = clock;
   }
 
-  /** The promise rejects with what the function throws. */
+  /** The promise rejects with what the function throws, or because it does not answer. */
   get(): string | Promise<string> {
-    const { token, current } = this;
+    const { token, current, failed } = this;
     if (typeof token === 'string') return token;
     if (current !== undefined && this.clock.nowMs() < current.untilMs) return current.token;
+    if (failed !== undefined && this.clock.monotonicMs() < failed.untilMs) return Promise.reject(failed.error);
     return (this.pending ??= this.renew(token).finally(() => (this.pending = undefined)));
   }
 
@@ -37,12 +44,24 @@ export class TokenSource {
   }
 
   private async renew(make: () => string | Promise<string>): Promise<string> {
-    const token = await make();
-    if (typeof token !== 'string' || !/^[A-Za-z0-9_.~+/=-]+$/.test(token)) throw new TypeError('the function for the token returned none');
-    const nowMs = this.clock.nowMs();
-    const leftMs = (expiryMs(token) ?? nowMs + OPAQUE_MS) - nowMs;
-    this.current = { token, untilMs: nowMs + leftMs - Math.min(RENEW_MS, leftMs * RENEW_PART) };
-    return token;
+    try {
+      const token = await this.answerOf(make);
+      if (typeof token !== 'string' || !/^[A-Za-z0-9_.~+/=-]+$/.test(token)) throw new TypeError('the function for the token returned none');
+      const nowMs = this.clock.nowMs();
+      const leftMs = (expiryMs(token) ?? nowMs + OPAQUE_MS) - nowMs;
+      this.current = { token, untilMs: nowMs + leftMs - Math.min(RENEW_MS, leftMs * RENEW_PART) };
+      return token;
+    } catch (error) {
+      this.failed = { error, untilMs: this.clock.monotonicMs() + TOKEN_RETRY_MS };
+      throw error;
+    }
+  }
+
+  private answerOf(make: () => string | Promise<string>): Promise<string> {
+    const { promise, resolve, reject } = Promise.withResolvers<string>();
+    const timer = this.clock.setTimer(ANSWER_MS, () => reject(new Error(`the function for the token has not answered within ${ANSWER_MS} ms`)));
+    void (async () => make())().then(resolve, reject).finally(() => timer.cancel());
+    return promise;
   }
 }
 

@@ -3,7 +3,7 @@
 import type * as grpc from '@grpc/grpc-js';
 import { backoffDelayMs, CONNECTION_BACKOFF } from './backoff.ts';
 import { sleep } from './deadline.ts';
-import { cancelled, meaningOf } from './errors.ts';
+import { cancelled, meaningOf, type TxmeshError } from './errors.ts';
 import { isConnectionLoss, type Rpc } from './rpc.ts';
 import { errorFromGrpc } from './status-codec.ts';
 
@@ -15,6 +15,8 @@ export interface Watched<Response> {
   open(address: string): grpc.ClientReadableStream<Response>;
   /** Where to open it. */
   address(): string;
+  /** Told why a stream has ended that is opened again. */
+  onRetry?(error: TxmeshError): void;
 }
 
 /**
@@ -44,6 +46,7 @@ export async function* watch<Response>(rpc: Rpc, watched: Watched<Response>): As
       if (meaning === 'refused' || meaning === 'defect') throw error;
       if (isConnectionLoss(error)) rpc.map.avoid(address);
       retryAfterMs = error.retryAfterMs;
+      watched.onRetry?.(error);
     } finally {
       signal.removeEventListener('abort', cancel);
       stream.cancel();

@@ -13,14 +13,19 @@ export interface Clock {
   setTimer(delayMs: number, call: () => void): Timer;
 }
 
-/** The longest delay that setTimeout takes: a 32-bit signed number of milliseconds. */
+/** The longest delay that setTimeout takes: a 32-bit signed number of milliseconds. A longer one would be over at once. */
 const LONGEST_TIMEOUT_MS = 0x7fff_ffff;
+
+/** A timeout of a delay in milliseconds, however long or short; what it can't be, it is nearly. */
+export function startTimeout(delayMs: number, call: () => void): NodeJS.Timeout {
+  return setTimeout(call, Math.min(Math.max(0, delayMs), LONGEST_TIMEOUT_MS));
+}
 
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),
   setTimer(delayMs, call) {
-    const timeout = setTimeout(call, Math.min(Math.max(0, delayMs), LONGEST_TIMEOUT_MS));
+    const timeout = startTimeout(delayMs, call);
     timeout.unref();
     return { cancel: () => clearTimeout(timeout) };
   },

@@ -165,7 +165,7 @@ class OverStream extends PlainCalls {
   override async prepareFromForeignCluster(branch: Branch, operations: readonly Content[]): Promise<PrepareAnswer> {
     const stream = this.open({ ...this.target, clusterId: FOREIGN_CLUSTER });
     stream.send([message(branch, { $case: 'prepare', value: prepareRequest(operations) })]);
-    return grpc.status[await stream.over]!;
+    return stream.endedWith();
   }
 
   override async commit(branch: Branch): Promise<void> {
@@ -252,6 +252,17 @@ class Stream {
         reject(new Error(`the stream ended with ${grpc.status[code]}`));
       });
       this.send([message(branch, content)]);
+    });
+  }
+
+  /** The name of the status that the participant ends it with. */
+  endedWith(): Promise<string> {
+    return new Promise((resolve) => {
+      const late = setTimeout(() => resolve(`no end of the stream in ${ANSWER_MS} ms`), ANSWER_MS);
+      void this.over.then((code) => {
+        clearTimeout(late);
+        resolve(grpc.status[code]!);
+      });
     });
   }
 

@@ -1,10 +1,10 @@
 /** One counter. */
 
 import { CounterServiceService as methods } from '../../gen/txmesh/counter/v1/counter.ts';
-import { toDuration } from '../../runtime/transport/time.ts';
 import { changeOptions, type ChangeOptions } from '../change.ts';
 import { checkedTimeoutMs, type CallOptions } from '../options.ts';
 import type { Rpc, RpcOptions } from '../rpc.ts';
+import { duration } from '../times.ts';
 import { startCallSpan } from '../trace.ts';
 import type { Adder } from './adder.ts';
 import {
@@ -119,7 +119,7 @@ export class Counter {
     const request = {
       ...this.named,
       consistency: wireConsistency(consistency),
-      maxAge: maxAgeMs === undefined ? undefined : toDuration(maxAgeMs),
+      maxAge: duration(maxAgeMs, 'maxAgeMs'),
       transaction: undefined,
     };
     const { value } = await this.rpc.call(methods.get, request, this.routed(options));

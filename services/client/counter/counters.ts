@@ -1,12 +1,12 @@
 /** The counters of a counter service, many at a time. */
 
 import { CounterServiceService as methods } from '../../gen/txmesh/counter/v1/counter.ts';
-import { toDuration } from '../../runtime/transport/time.ts';
 import { invalidRequest, TxmeshError } from '../errors.ts';
 import type { CallOptions } from '../options.ts';
 import { pages } from '../paging.ts';
 import type { Rpc } from '../rpc.ts';
 import { errorFromStatus } from '../status-codec.ts';
+import { duration } from '../times.ts';
 import type { Adder } from './adder.ts';
 import { Counter, type CounterReadOptions } from './counter.ts';
 import { counterFrom, valueFrom, wireConsistency, type CounterInfo, type CounterValue } from './counter-codec.ts';
@@ -73,7 +73,7 @@ export class Counters {
       participant: this.participant,
       counters: [...counters],
       consistency: wireConsistency(consistency),
-      maxAge: maxAgeMs === undefined ? undefined : toDuration(maxAgeMs),
+      maxAge: duration(maxAgeMs, 'maxAgeMs'),
     };
     const { results } = await this.rpc.call(methods.batchGet, request, options);
     return results.map(({ result }, i): GetOutcome => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { DeadlineExceeded, PermissionDenied } from '../errors.ts';
 import { newTransactionId } from '../ids.ts';
 import { TestEnvironment, until } from '../testing/test-environment.ts';
 import { BranchKeeper } from './branch-keeper.ts';
@@ -56,7 +57,7 @@ describe('the branch keeper', () => {
     await keeper.abort(one);
     expect(await keeper.prepare(one, [], context)).toEqual({ vote: 'yes' });
     expect(manager.calls).toEqual(['prepare 1', 'commit 1']);
-    await keeper.close();
+    await keeper.close(10_000);
   });
 
   test('once it is closed, the manager belongs to somebody else: an outcome that comes late is refused', async () => {
@@ -64,7 +65,8 @@ describe('the branch keeper', () => {
     const [one, two] = [branch(1), branch(2)];
     await keeper.prepare(one, [], context);
     await keeper.prepare(two, [], context);
-    await keeper.close();
+    await keeper.close(10_000);
+    expect(await keeper.prepare(branch(3, one.transactionId), [], context)).toMatchObject({ vote: 'no', cause: { reason: 'DRAINING' } });
     await expect(keeper.commit(one)).rejects.toThrow('the participant is stopping');
     await expect(keeper.abort(two)).rejects.toThrow('the participant is stopping');
     expect(manager.calls).toEqual(['prepare 1', 'prepare 2']);
@@ -79,7 +81,7 @@ describe('the branch keeper', () => {
     expect(await keeper.prepare(older, [], context)).toMatchObject({ vote: 'no', cause: { reason: 'WRONG_ATTEMPT' } });
     await keeper.abort(older);
     expect(manager.calls).toEqual(['prepare 1', 'abort 1', 'prepare 2']);
-    await keeper.close();
+    await keeper.close(10_000);
   });
 
   test('acknowledges a commit only when the manager has carried it out', async () => {
@@ -91,7 +93,7 @@ describe('the branch keeper', () => {
     expect(keeper.listPrepared('', 10).prepared).toHaveLength(1);
     await keeper.commit(one);
     expect(keeper.listPrepared('', 10).prepared).toHaveLength(0);
-    await keeper.close();
+    await keeper.close(10_000);
   });
 
   test('takes a prepare that throws for a refusal, and gives up what it may have stored', async () => {
@@ -113,7 +115,7 @@ describe('the branch keeper', () => {
     expect(await keeper.prepare(one, [], context)).toMatchObject({ vote: 'no' });
     expect(await keeper.prepare(branch(4), [], context)).toMatchObject({ vote: 'no', cause: { reason: 'WRONG_ATTEMPT' } });
     expect(await keeper.prepare(branch(5), [], context)).toMatchObject({ vote: 'yes' });
-    await keeper.close();
+    await keeper.close(10_000);
   });
 
   test('inquires about recovered promises until the outcome is known (T12)', async () => {
@@ -131,7 +133,7 @@ describe('the branch keeper', () => {
     expect(await keeper.prepare(late, [], context)).toMatchObject({ vote: 'no' });
     expect(manager.calls).toEqual(['commit 7']);
     expect(answers).toEqual([]);
-    await keeper.close();
+    await keeper.close(10_000);
   });
 
   test('holds nothing after a read-only branch', async () => {
@@ -155,5 +157,127 @@ describe('the branch keeper', () => {
     await new Promise((resolve) => setImmediate(resolve));
     await keeper.abort(one);
     expect(await vote).toMatchObject({ vote: 'no', cause: { message: 'gave up' } });
+  });
+
+  test('tells what fails and is asked for again', async () => {
+    const { manager, keeper, problems } = setUp();
+    const [one, two] = [branch(1), branch(2)];
+    await keeper.prepare(one, [], context);
+    await keeper.prepare(two, [], context);
+    manager.failures = 1;
+    await expect(keeper.commit(one)).rejects.toThrow('disk full');
+    manager.abort = () => {
+      throw new Error('disk full');
+    };
+    await expect(keeper.abort(two)).rejects.toThrow('disk full');
+    expect(problems).toEqual([`commit of transaction ${one.transactionId} failed`, `abort of transaction ${two.transactionId} failed`]);
+    await keeper.close(10_000);
+  });
+
+  test('tells that it may not ask for an outcome, and asks on', async () => {
+    const denied = new PermissionDenied({ reason: 'PERMISSION_DENIED', message: 'no rule allows it' });
+    const away = new DeadlineExceeded({ reason: 'DEADLINE_EXCEEDED', message: 'nobody there' });
+    const errors = [denied, away];
+    const { manager, keeper, problems } = setUp(async () => {
+      const error = errors.shift();
+      if (error !== undefined) throw error;
+      return 'committed';
+    });
+    const promised = branch(7);
+    manager.stored = { prepared: [promised], committed: [], marks: [] };
+    await keeper.recover();
+    await until(() => manager.calls.length > 0);
+    expect(manager.calls).toEqual(['commit 7']);
+    expect(problems).toEqual([`the outcome of transaction ${promised.transactionId} can't be asked for`]);
+    await keeper.close(10_000);
+  });
+
+  test('refuses an attempt while it can’t give up the one before', async () => {
+    const { manager, keeper, problems } = setUp();
+    const older = branch(1);
+    await keeper.prepare(older, [], context);
+    manager.abort = () => {
+      throw new Error('disk full');
+    };
+    const newer = branch(2, older.transactionId);
+    expect(await keeper.prepare(newer, [], context)).toMatchObject({ vote: 'no', cause: { reason: 'REFUSED_BY_PARTICIPANT', message: expect.stringContaining('disk full') } });
+    expect(keeper.listPrepared('', 10).prepared).toMatchObject([{ branch: older }]);
+    expect(problems).toHaveLength(1);
+    await keeper.close(10_000);
+  });
+});
+
+describe('a branch keeper that is closed', () => {
+  /** A manager that answers a prepare when the test says so, whatever its signal says. */
+  function setUpSlow() {
+    const asked: string[] = [];
+    const environment = new TestEnvironment();
+    const manager = new Recorder();
+    const problems: string[] = [];
+    const answer = Promise.withResolvers<Vote>();
+    manager.vote = () => answer.promise;
+    const inquire: Inquire = async ({ transactionId }) => {
+      asked.push(transactionId);
+      throw new Error('the connection is closed');
+    };
+    const keeper = new BranchKeeper({ manager, environment, inquire, onProblem: (message) => problems.push(message) });
+    return { asked, environment, manager, keeper, problems, answer };
+  }
+
+  test('waits no longer than it is told for a manager that does not answer, and says so', async () => {
+    const { environment, manager, keeper, problems } = setUpSlow();
+    void keeper.prepare(branch(1), [], context);
+    await until(() => manager.calls.length === 1);
+    const closed = keeper.close(10_000);
+    environment.advance(10_000);
+    await closed;
+    expect(problems).toEqual(['the resource manager is left while it works at 1 transactions']);
+  });
+
+  test('gives nothing up at a manager that it has left', async () => {
+    const { environment, manager, keeper, answer } = setUpSlow();
+    const vote = keeper.prepare(branch(1), [], context);
+    await until(() => manager.calls.length === 1);
+    const closed = keeper.close(10_000);
+    environment.advance(10_000);
+    await closed;
+    answer.reject(new Error('too late'));
+    expect(await vote).toMatchObject({ vote: 'no' });
+    expect(manager.calls).toEqual(['prepare 1']);
+  });
+
+  test('asks nobody about a promise that comes late', async () => {
+    const { asked, environment, manager, keeper, problems, answer } = setUpSlow();
+    const vote = keeper.prepare(branch(1), [], context);
+    await until(() => manager.calls.length === 1);
+    const closed = keeper.close(10_000);
+    answer.resolve('yes');
+    expect(await vote).toEqual({ vote: 'yes' });
+    await closed;
+    // A timer of a retry would be among them.
+    expect(environment.delays).toEqual([]);
+    expect([...asked, ...problems]).toEqual([]);
+  });
+
+  test('waits for the manager to forget, and has it forget no more', async () => {
+    const { manager, keeper } = setUp();
+    const [one, two] = [branch(1), { ...branch(1), coordinatorPartition: 1 }];
+    manager.stored = { prepared: [], committed: [one, two], marks: [] };
+    await keeper.recover();
+    const forgotten = Promise.withResolvers<void>();
+    const marks: Mark[] = [];
+    manager.forget = (mark) => {
+      marks.push(mark);
+      return forgotten.promise as never;
+    };
+    for (const coordinatorPartition of [0, 1]) keeper.takeMark({ coordinatorPartition, lowWaterMark: { epoch: 1, counter: 5 } });
+    await until(() => marks.length === 1);
+    let isClosed = false;
+    const closed = keeper.close(10_000).then(() => (isClosed = true));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(isClosed).toBe(false);
+    forgotten.resolve();
+    await closed;
+    expect(marks).toHaveLength(1);
   });
 });

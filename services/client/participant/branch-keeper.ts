@@ -7,6 +7,7 @@ import { compareAttempts } from '../../kernel/attempt.ts';
 import type { Failure } from '../../kernel/failure.ts';
 import type { Timer } from '../../runtime/clock.ts';
 import { FailureError } from '../../runtime/errors/failure-error.ts';
+import { sleep } from '../deadline.ts';
 import type { Environment } from '../options.ts';
 import { keyOf } from './branch-key.ts';
 import { Inquiries, type Inquire } from './inquiries.ts';
@@ -49,14 +50,17 @@ export class BranchKeeper {
   /** By branch: ends a prepare that is under way. */
   private readonly preparing = new Map<string, AbortController>();
   private forgetTimer: Timer | undefined;
+  private forgetting: Promise<void> = Promise.resolve();
   private closed = false;
+  /** The manager was not done in time: by now it may be somebody else's. */
+  private left = false;
 
   constructor(options: KeeperOptions) {
     this.options = options;
     this.manager = options.manager;
-    this.inquiries = new Inquiries(options.environment, options.inquire, (branch, outcome) =>
-      outcome === 'committed' ? this.commit(branch) : this.abort(branch),
-    );
+    const { environment, inquire, onProblem } = options;
+    const settle = (branch: Branch, outcome: 'committed' | 'aborted'): Promise<void> => (outcome === 'committed' ? this.commit(branch) : this.abort(branch));
+    this.inquiries = new Inquiries({ environment, inquire, onProblem, settle });
   }
 
   /** Takes up what was stored; to be called first. */
@@ -79,7 +83,7 @@ export class BranchKeeper {
     return this.inTurn(branch, async () => {
       this.requireOpen();
       if (!this.holds(branch)) return; // It was committed before, and may be forgotten by now.
-      await this.manager.commit(branch);
+      await this.carryOut('commit', branch);
       this.release(branch);
       this.committed.set(keyOf(branch), branch);
       this.forgetSoon();
@@ -92,7 +96,7 @@ export class BranchKeeper {
       this.requireOpen();
       if (this.committed.has(keyOf(branch))) return;
       if (this.holds(branch)) {
-        await this.manager.abort(branch);
+        await this.carryOut('abort', branch);
         this.release(branch);
       }
       this.rememberAborted(branch);
@@ -118,13 +122,19 @@ export class BranchKeeper {
     return this.inquiries.of(branch);
   }
 
-  /** Resolves when nothing is under way. */
-  async close(): Promise<void> {
+  /** Resolves when nothing is under way, or after the bound, milliseconds: a manager may never answer. */
+  async close(boundMs: number): Promise<void> {
     this.closed = true;
     this.inquiries.close();
     this.forgetTimer?.cancel();
     for (const controller of this.preparing.values()) controller.abort();
-    await Promise.allSettled(this.tails.values());
+    const over = new AbortController();
+    let isDone = false;
+    const done = Promise.allSettled([...this.tails.values(), this.forgetting]).then(() => (isDone = true));
+    await Promise.race([done, sleep(this.options.environment.clock, boundMs, over.signal)]);
+    over.abort();
+    this.left = !isDone;
+    if (this.left) this.options.onProblem(`the resource manager is left while it works at ${this.tails.size} transactions`, new Error(`it has not ended within ${boundMs} ms`));
   }
 
   /** The answer that what is known gives (invariants T5, T7); undefined: the branch is new. */
@@ -140,16 +150,21 @@ export class BranchKeeper {
       if (order < 0) return no(late(branch));
     }
     if (this.isBelowMark(branch)) return no(late(branch));
-    if (held !== undefined) {
-      await this.manager.abort(held);
-      this.release(held);
-      this.rememberAborted(held);
+    if (held === undefined) return undefined;
+    if (this.closed) return no(STOPPING);
+    try {
+      await this.carryOut('abort', held);
+    } catch (error) {
+      // It is still held, and asked about.
+      return no(refused(`the attempt before could not be given up: ${error instanceof Error ? error.message : String(error)}`));
     }
+    this.release(held);
+    this.rememberAborted(held);
     return undefined;
   }
 
   private async prepareNew(branch: Branch, operations: readonly Content[], context: PrepareContext): Promise<Answer> {
-    if (this.closed) return no({ reason: 'DRAINING', message: 'the participant is stopping' });
+    if (this.closed) return no(STOPPING);
     if (this.held.size >= MAX_PREPARED)
       return no({ reason: 'OVERLOADED', message: `${MAX_PREPARED} branches are prepared at this participant` });
     const controller = new AbortController();
@@ -181,11 +196,22 @@ export class BranchKeeper {
 
   /** Gives up what may be promised or not; where that fails, it is asked about like a promise, and so aborted later. */
   private async giveUp(branch: Branch): Promise<void> {
+    if (this.left) return;
     try {
       await this.manager.abort(branch);
     } catch (error) {
       this.options.onProblem(`abort of transaction ${branch.transactionId} failed`, error);
       this.hold(branch);
+    }
+  }
+
+  /** Whoever asked for it asks again, but does not say so to the user. */
+  private async carryOut(outcome: 'commit' | 'abort', branch: Branch): Promise<void> {
+    try {
+      await this.manager[outcome](branch);
+    } catch (error) {
+      this.options.onProblem(`${outcome} of transaction ${branch.transactionId} failed`, error);
+      throw error;
     }
   }
 
@@ -206,7 +232,7 @@ export class BranchKeeper {
 
   /** By the time that this one is closed, another one may have the resource manager. */
   private requireOpen(): void {
-    if (this.closed) throw new FailureError({ reason: 'DRAINING', message: 'the participant is stopping' });
+    if (this.closed) throw new FailureError(STOPPING);
   }
 
   private rememberAborted(branch: Branch): void {
@@ -225,7 +251,7 @@ export class BranchKeeper {
     if (this.closed || this.forgetTimer !== undefined) return;
     this.forgetTimer = this.options.environment.clock.setTimer(FORGET_MS, () => {
       this.forgetTimer = undefined;
-      this.forget().catch((error: unknown) => {
+      this.forgetting = this.forget().catch((error: unknown) => {
         this.options.onProblem('forgetting committed branches failed', error);
         this.forgetSoon();
       });
@@ -237,7 +263,10 @@ export class BranchKeeper {
     const below = [...this.committed.values()].filter((branch) => this.isBelowMark(branch));
     const partitions = new Set(below.map(({ coordinatorPartition }) => coordinatorPartition));
     const marks = [...partitions].map((partition) => this.marks.get(partition)!);
-    for (const mark of marks) await this.manager.forget(mark);
+    for (const mark of marks) {
+      if (this.closed) return;
+      await this.manager.forget(mark);
+    }
     for (const branch of below) this.committed.delete(keyOf(branch));
   }
 
@@ -256,6 +285,8 @@ export class BranchKeeper {
     return result;
   }
 }
+
+const STOPPING: Failure = { reason: 'DRAINING', message: 'the participant is stopping' };
 
 function no(cause: Failure): Answer {
   return { vote: 'no', cause };

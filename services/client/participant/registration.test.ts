@@ -1,18 +1,26 @@
 import { expect, test } from 'vitest';
-import { AlreadyExists, InvalidRequest } from '../errors.ts';
+import { AlreadyExists, DeadlineExceeded, InvalidRequest, PermissionDenied } from '../errors.ts';
+import type { CallOptions } from '../options.ts';
 import type { Rpc } from '../rpc.ts';
 import { TestEnvironment } from '../testing/test-environment.ts';
 import { keepRegistered } from './registration.ts';
 
 /** Registers against answers that are given in turn; what was asked with which registration id. */
-async function register(...answers: readonly (Error | string)[]): Promise<{ ids: string[]; ended: unknown; problems: number }> {
+function register(...answers: readonly (Error | string)[]) {
+  return registerWhere(() => Promise.resolve({}), ...answers);
+}
+
+async function registerWhere(
+  getCluster: (limits: CallOptions) => Promise<object>,
+  ...answers: readonly (Error | string)[]
+): Promise<{ ids: string[]; ended: unknown; problems: number }> {
   const stopping = new AbortController();
   const ids: string[] = [];
   let problems = 0;
   const rpc = {
     environment: new TestEnvironment(),
-    call: (_method: unknown, { registrationId }: { registrationId?: string }) => {
-      if (registrationId === undefined) return Promise.resolve({});
+    call: (_method: unknown, { registrationId }: { registrationId?: string }, limits: CallOptions) => {
+      if (registrationId === undefined) return getCluster(limits);
       const answer = answers[ids.push(registrationId) - 1];
       if (answer === undefined) stopping.abort();
       if (typeof answer !== 'string') return Promise.reject(answer ?? new Error('over'));
@@ -33,6 +41,28 @@ test('a registration that has run out is made anew', async () => {
 
 test('a name that is taken is asked for until the other registration has lapsed', async () => {
   expect(await register(taken, taken, 'r1')).toEqual({ ids: ['', '', '', 'r1'], ended: undefined, problems: 2 });
+});
+
+test('what was registered once is registered again, whatever is said against it meanwhile', async () => {
+  expect(await register('r1', taken, invalid, new PermissionDenied({ reason: 'PERMISSION_DENIED', message: 'no' }), 'r2')).toEqual({
+    ids: ['', 'r1', '', '', '', 'r2'],
+    ended: undefined,
+    problems: 3,
+  });
+});
+
+test('a map that can’t be had is no matter for the registration, and does not hold up its renewal', async () => {
+  const limits: (number | undefined)[] = [];
+  const late = new DeadlineExceeded({ reason: 'DEADLINE_EXCEEDED', message: 'late' });
+  const denied = new PermissionDenied({ reason: 'PERMISSION_DENIED', message: 'no' });
+  const errors = [denied, late];
+  const getCluster = ({ timeoutMs }: CallOptions): Promise<object> => {
+    limits.push(timeoutMs);
+    const error = errors.shift();
+    return error === undefined ? Promise.resolve({}) : Promise.reject(error);
+  };
+  expect(await registerWhere(getCluster, 'r1', 'r1', 'r1')).toEqual({ ids: ['', 'r1', 'r1', 'r1'], ended: undefined, problems: 2 });
+  expect(limits).toEqual([1, 1, 1]);
 });
 
 test('a name or address that breaks a rule ends it', async () => {

@@ -26,7 +26,7 @@ export interface RegistrationOptions {
 
 /**
  * Registers and renews until the signal fires.
- * @throws InvalidRequest if the name or the address can't be registered
+ * @throws InvalidRequest if the name or the address can't be registered, and never could
  * @throws PermissionDenied, NotAuthenticated if it may not register, and never could
  */
 export async function keepRegistered(options: RegistrationOptions): Promise<void> {
@@ -43,15 +43,16 @@ export async function keepRegistered(options: RegistrationOptions): Promise<void
       ({ registrationId } = registration);
       wasRegistered = true;
       onRegistered(registration.clusterId);
-      await followMap(rpc, signal);
       const grantedMs = registration.timeToLive === undefined ? timeToLiveMs : durationMs(registration.timeToLive);
-      await sleep(clock, grantedMs / RENEWALS, signal);
+      const renewAtMs = clock.monotonicMs() + grantedMs / RENEWALS;
+      await followMap(options, grantedMs / RENEWALS);
+      await sleep(clock, Math.max(0, renewAtMs - clock.monotonicMs()), signal);
     } catch (error) {
       if (signal.aborted) return;
-      // A policy that is wrong for a while ends nobody who was there before.
-      if ((error instanceof PermissionDenied || error instanceof NotAuthenticated) && !wasRegistered) throw error;
-      // With an id it may be no more than that the registration has run out.
-      if (error instanceof InvalidRequest && registrationId === '') throw error;
+      // What was right before is right again: a policy that is wrong for a while ends nobody who was there, and
+      // what is invalid may be no more than a registration that has run out.
+      const isFinal = error instanceof PermissionDenied || error instanceof NotAuthenticated || error instanceof InvalidRequest;
+      if (isFinal && !wasRegistered) throw error;
       onProblem(`registration of participant ${name} failed`, error);
       // A registration that ran out can't be renewed: the next is a new one.
       if (error instanceof TxmeshError && error.code !== 'DEADLINE_EXCEEDED') registrationId = '';
@@ -61,9 +62,14 @@ export async function keepRegistered(options: RegistrationOptions): Promise<void
 }
 
 /** Learns the servers' present addresses, so that the mesh is found again when the first ones are gone. */
-async function followMap(rpc: Rpc, signal: AbortSignal): Promise<void> {
-  const { cluster } = await rpc.call(ClusterServiceService.getCluster, {}, { signal });
-  if (cluster === undefined) return;
-  rpc.map.update(cluster);
-  rpc.channels.keepOnly(new Set(rpc.map.known));
+async function followMap({ rpc, name, signal, onProblem }: RegistrationOptions, timeoutMs: number): Promise<void> {
+  try {
+    const { cluster } = await rpc.call(ClusterServiceService.getCluster, {}, { signal, timeoutMs });
+    if (cluster === undefined) return;
+    rpc.map.update(cluster);
+    rpc.channels.keepOnly(new Set(rpc.map.known));
+  } catch (error) {
+    // It goes on with the addresses it knows; the registration is not concerned.
+    if (!signal.aborted) onProblem(`participant ${name} can't learn where the mesh's servers are now`, error);
+  }
 }

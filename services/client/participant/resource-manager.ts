@@ -54,7 +54,7 @@ export interface ResourceManager {
   commit(branch: Branch): void | Promise<void>;
   /** Gives up the promise and whatever is held for it. Also called after a `prepare` that threw. */
   abort(branch: Branch): void | Promise<void>;
-  /** Called once, before anything else. */
+  /** Called once, before anything else, when the participant has its name: nobody else has it then. */
   recover(): Recovered | Promise<Recovered>;
   /** Stores the mark and removes the committed branches of its coordinator partition with a lower attempt. */
   forget(mark: Mark): void | Promise<void>;

@@ -6,9 +6,10 @@ import { ParticipantServiceService } from '../../gen/txmesh/participant/v1/parti
 import { FailureError } from '../../runtime/errors/failure-error.ts';
 import { isPattern } from '../../runtime/security/pattern.ts';
 import { PeersOnly } from '../../runtime/security/peers-only.ts';
+import { ListenError } from '../../runtime/transport/listen-error.ts';
 import { MeshServer } from '../../runtime/transport/server.ts';
 import { routedTo } from '../interactive.ts';
-import { invalidRequest } from '../errors.ts';
+import { cancelled, invalidRequest } from '../errors.ts';
 import { settingsFrom, systemEnvironment, type ConnectOptions, type Environment } from '../options.ts';
 import { Rpc } from '../rpc.ts';
 import type { Identity } from './branch-codec.ts';
@@ -19,6 +20,8 @@ import { keepRegistered } from './registration.ts';
 import type { ResourceManager } from './resource-manager.ts';
 
 const DEFAULT_TIME_TO_LIVE_MS = 10_000;
+const LEAST_TIME_TO_LIVE_MS = 1_000;
+const MOST_TIME_TO_LIVE_MS = 300_000;
 const DEFAULT_CLOSE_MS = 10_000;
 const SERVICE = 'txmesh.participant.v1.ParticipantService';
 
@@ -41,6 +44,8 @@ export interface ServeOptions {
    * credentials that ask for certificates. Default: whoever the credentials let in.
    */
   readonly peers?: readonly string[];
+  /** Gives the start up, which lasts for as long as the mesh is not there or another has the name. Afterwards there is `close`. */
+  readonly signal?: AbortSignal;
   /** Told of what fails and is tried again, for a log. Default: nobody. */
   readonly onProblem?: (message: string, error: unknown) => void;
 }
@@ -52,15 +57,18 @@ export interface Participant extends AsyncDisposable {
   readonly clusterId: string;
   /**
    * Takes no new work, finishes what is under way within the bound (milliseconds, default 10,000) and
-   * stops. Branches that are prepared stay so: the next start takes them up.
+   * stops; a resource manager that has not answered by then is left alone. Branches that are prepared stay so:
+   * the next start takes them up.
    */
   close(boundMs?: number): Promise<void>;
 }
 
 /**
- * Serves a resource manager as a participant. Resolves when it is registered with the mesh.
- * @throws InvalidRequest if the mesh does not take the name or the address
+ * Serves a resource manager as a participant. Resolves when it is registered with the mesh and has taken up
+ * what was stored, and waits for that until the signal fires. Where it throws, nothing is left running.
+ * @throws InvalidRequest if an option is wrong, nobody can listen there, or the mesh does not take the name or the address
  * @throws PermissionDenied, NotAuthenticated if the mesh's policy does not let it register
+ * @throws Cancelled if the signal fires before it is registered
  */
 export async function serveParticipant(options: ServeOptions): Promise<Participant> {
   return serveIn(systemEnvironment, options);
@@ -68,11 +76,16 @@ export async function serveParticipant(options: ServeOptions): Promise<Participa
 
 /** As {@link serveParticipant}, with other time and chance. */
 export async function serveIn(environment: Environment, options: ServeOptions): Promise<Participant> {
-  const { name, resourceManager: manager, onProblem = () => undefined } = options;
+  const { name, listen, resourceManager: manager, signal } = options;
+  const onProblem = guarded(name, options.onProblem);
+  const [host, port] = hostAndPort(listen);
+  const timeToLiveMs = checkedTimeToLiveMs(options);
+  const guard = options.peers && new PeersOnly(checkedPeers(options));
   const rpc = new Rpc(settingsFrom(typeof options.mesh === 'string' ? { addresses: [options.mesh] } : options.mesh), environment);
   let clusterId = '';
+  let isServing = false;
   const identity = (): Identity => {
-    if (clusterId !== '') return { name, clusterId };
+    if (isServing) return { name, clusterId };
     throw new FailureError({ reason: 'DRAINING', message: `participant ${name} is not registered yet`, retryAfterMs: 500 });
   };
   const keeper = new BranchKeeper({ manager, environment, inquire: inquireOver(rpc), onProblem });
@@ -81,41 +94,63 @@ export async function serveIn(environment: Environment, options: ServeOptions): 
     entropy: environment.entropy,
     log: (message, fields) => onProblem(message, fields),
     credentials: options.credentials,
-    ...(options.peers && { guard: new PeersOnly(checkedPeers(options)) }),
+    ...(guard && { guard }),
   });
   server.add(ParticipantServiceService, participantHandlers(keeper, identity));
-  await keeper.recover();
-  const [host, port] = hostAndPort(options.listen);
-  const bound = await server.listen(host, port);
-  const address = options.address ?? `${host.includes(':') ? `[${host}]` : host}:${bound}`;
   const stopping = new AbortController();
   const stop = async (boundMs: number): Promise<void> => {
+    const { clock } = environment;
+    const endMs = clock.monotonicMs() + boundMs;
     stopping.abort();
     await server.close(boundMs);
-    await keeper.close();
+    await keeper.close(Math.max(0, endMs - clock.monotonicMs()));
     rpc.close();
   };
-  const registered = new Promise<void>((resolve, reject) => {
+  try {
+    const bound = await server.listen(host, port).catch((error: unknown) => {
+      throw cannotListen(name, listen, error);
+    });
+    const address = options.address ?? `${host.includes(':') ? `[${host}]` : host}:${bound}`;
+    const started = Promise.withResolvers<void>();
+    // Only who has the name has the resource manager: until a registration of somebody else has lapsed, that
+    // one may still prepare and settle, and what was read before would not be what is there.
+    const recover = async (): Promise<void> => {
+      await keeper.recover();
+      if (stopping.signal.aborted) return;
+      isServing = true;
+      server.setServing(SERVICE, true);
+    };
+    let recovered: Promise<void> | undefined;
     const onRegistered = (id: string): void => {
       clusterId = id;
-      server.setServing(SERVICE, true);
-      resolve();
+      recovered ??= recover().then(started.resolve, started.reject);
     };
-    const timeToLiveMs = options.timeToLiveMs ?? DEFAULT_TIME_TO_LIVE_MS;
     keepRegistered({ rpc, name, address, timeToLiveMs, signal: stopping.signal, onRegistered, onProblem }).catch((error: unknown) => {
       onProblem(`participant ${name} can't be registered`, error);
-      reject(error);
+      started.reject(error);
     });
-  });
-  try {
-    await registered;
+    const onGivenUp = (): void => started.reject(cancelled(signal!, `the start of participant ${name}`));
+    signal?.addEventListener('abort', onGivenUp, { once: true });
+    if (signal?.aborted) onGivenUp();
+    await started.promise.finally(() => signal?.removeEventListener('abort', onGivenUp));
+    let closed: Promise<void> | undefined;
+    const close = (boundMs = DEFAULT_CLOSE_MS): Promise<void> => (closed ??= stop(boundMs));
+    return { address, clusterId, close, [Symbol.asyncDispose]: () => close() };
   } catch (error) {
     await stop(0);
     throw error;
   }
-  let closed: Promise<void> | undefined;
-  const close = (boundMs = DEFAULT_CLOSE_MS): Promise<void> => (closed ??= stop(boundMs));
-  return { address, clusterId, close, [Symbol.asyncDispose]: () => close() };
+}
+
+/** What it throws is not to end what would be tried again. */
+function guarded(name: string, tell: ServeOptions['onProblem']): (message: string, error: unknown) => void {
+  return (message, error) => {
+    try {
+      tell?.(message, error);
+    } catch (thrown) {
+      process.emitWarning(`onProblem of participant ${name} has thrown, when told "${message}": ${String(thrown)}`, 'TxmeshWarning');
+    }
+  };
 }
 
 function inquireOver(rpc: Rpc): Inquire {
@@ -135,9 +170,22 @@ function checkedPeers({ peers = [], credentials }: ServeOptions): readonly strin
   return peers;
 }
 
+/** @throws InvalidRequest */
+function checkedTimeToLiveMs({ timeToLiveMs = DEFAULT_TIME_TO_LIVE_MS }: ServeOptions): number {
+  if (timeToLiveMs >= LEAST_TIME_TO_LIVE_MS && timeToLiveMs <= MOST_TIME_TO_LIVE_MS) return timeToLiveMs;
+  throw invalidRequest(`timeToLiveMs is ${timeToLiveMs}; it must be from ${LEAST_TIME_TO_LIVE_MS} to ${MOST_TIME_TO_LIVE_MS} milliseconds`, 'timeToLiveMs');
+}
+
 /** "127.0.0.1:50061", "[::1]:50061" */
 function hostAndPort(listen: string): [host: string, port: number] {
   const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(listen);
-  if (match === null) throw invalidRequest(`listen is ${JSON.stringify(listen)}; it must be host:port`, 'listen');
+  if (match === null || Number(match[3]) > 65_535) throw invalidRequest(`listen is ${JSON.stringify(listen)}; it must be host:port`, 'listen');
   return [match[1] ?? match[2]!, Number(match[3])];
+}
+
+/** The server's own error names flags, of which there are none here. */
+function cannotListen(name: string, listen: string, error: unknown): unknown {
+  if (!(error instanceof ListenError)) return error;
+  const why = error.cause instanceof Error ? error.cause.message : error.message;
+  return invalidRequest(`participant ${name} can't listen on ${listen}: ${why}; stop what listens there, or choose another address with the option listen`, 'listen');
 }

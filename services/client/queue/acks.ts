@@ -6,7 +6,7 @@ import { meaningOf, OutcomeUnknown, TxmeshError } from '../errors.ts';
 import type { CallOptions } from '../options.ts';
 import type { Rpc } from '../rpc.ts';
 import { errorFromStatus } from '../status-codec.ts';
-import { duration } from './message.ts';
+import { duration } from '../times.ts';
 
 /** Most of either kind in one message. */
 export const FRAME_ACKS = 10_000;

@@ -2,12 +2,12 @@
 
 import { QueueServiceService as methods, type Subscription as WireSubscription } from '../../gen/txmesh/queue/v1/queue.ts';
 import { durationMs } from '../../runtime/transport/time.ts';
-import { cancelled, invalidRequest } from '../errors.ts';
+import { cancelled, closedError, invalidRequest } from '../errors.ts';
 import type { CallOptions } from '../options.ts';
 import type { Rpc } from '../rpc.ts';
+import { duration } from '../times.ts';
 import { UnaryAcks } from './acks.ts';
 import { Consumer, type ConsumerOptions } from './consumer.ts';
-import { duration } from './message.ts';
 import { ReceivedMessage, type MessageHolder } from './received-message.ts';
 
 export interface PullOptions extends CallOptions {
@@ -73,8 +73,10 @@ export async function openConsumer(rpc: Rpc, participant: string, name: string, 
   const { maxMessages = DEFAULT_MESSAGES, maxBytes = DEFAULT_BYTES, maxExtensionMs = DEFAULT_EXTENSION_MS, signal } = options;
   demandCount(maxMessages, 'maxMessages');
   demandCount(maxBytes, 'maxBytes');
+  if (!(maxExtensionMs >= 0)) throw invalidRequest(`maxExtensionMs is ${maxExtensionMs}; it must be a time in milliseconds, not negative`, 'maxExtensionMs');
   const route = { service: participant, routingKey: name };
   const { subscription } = await rpc.call(methods.getSubscription, { participant, name }, { signal, route });
+  if (rpc.closed.aborted) throw closedError(); // While it was answered.
   const own = subscription!.ackDeadline === undefined ? DEFAULT_ACK_DEADLINE_MS : durationMs(subscription!.ackDeadline);
   const settings: ConsumerOptions = {
     participant,

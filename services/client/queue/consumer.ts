@@ -45,6 +45,8 @@ export class Consumer implements MessageHolder {
       extend: (message, deadlineMs) => this.extend(message, deadlineMs),
       expired: (message) => this.forget(message),
     });
+    // Whoever has messages then may never say that it is done with them.
+    rpc.closed.addEventListener('abort', this.close, { once: true });
   }
 
   /**
@@ -71,9 +73,10 @@ export class Consumer implements MessageHolder {
   }
 
   /** No deadline is extended any more. */
-  close(): void {
+  readonly close = (): void => {
+    this.rpc.closed.removeEventListener('abort', this.close);
     this.leases.close();
-  }
+  };
 
   send(request: AckRequest): void {
     this.stream.send(request);

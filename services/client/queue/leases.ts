@@ -27,6 +27,7 @@ export class Leases {
   /** By the message's id, with the time since when, by the monotonic clock. */
   private readonly held = new Map<string, { readonly message: ReceivedMessage; readonly sinceMs: number }>();
   private timer: Timer | undefined;
+  private closed = false;
 
   constructor(clock: Clock, options: LeaseOptions, owner: LeaseOwner) {
     this.clock = clock;
@@ -35,6 +36,7 @@ export class Leases {
   }
 
   add(message: ReceivedMessage): void {
+    if (this.closed) return;
     this.held.set(message.id, { message, sinceMs: this.clock.monotonicMs() });
     this.schedule();
   }
@@ -50,6 +52,7 @@ export class Leases {
 
   /** Nothing is extended any more. */
   close(): void {
+    this.closed = true;
     this.held.clear();
     this.timer?.cancel();
     this.timer = undefined;

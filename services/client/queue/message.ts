@@ -1,9 +1,9 @@
 /** Messages as they are published: from the SDK's type to the proto's. */
 
 import type { Message as WireMessage } from '../../gen/txmesh/queue/v1/queue.ts';
-import { toDuration, toTimestamp } from '../../runtime/transport/time.ts';
 import { invalidRequest } from '../errors.ts';
 import { typedValue, type Value } from '../operations.ts';
+import { duration, timestamp } from '../times.ts';
 
 /** The queue service that is meant where none is named. */
 export const QUEUE = 'queue';
@@ -41,18 +41,17 @@ export type MessageLike = Message | Value;
 export function wireMessage(message: MessageLike, traceparent: string): WireMessage {
   const full: Message = isMessage(message) ? message : { data: message };
   const { attributes = {}, orderingKey = '', priority = 0, deliverAt, delayMs, timeToLiveMs, deduplicationId = '' } = full;
-  const data = typedValue(full.data).value;
-  if (!(data instanceof Uint8Array)) throw invalidRequest('a message needs data: bytes, text, or a value made by json() or text()', 'data');
+  const data = typedValue(full.data, 'data').value;
   for (const [key, value] of Object.entries(attributes)) demandText(value, `attributes[${key}]`);
   demandText(orderingKey, 'orderingKey');
   demandText(deduplicationId, 'deduplicationId');
-  if (!Number.isInteger(priority) || priority < 0) throw invalidRequest(`priority is ${priority}; it must be a whole number from 0 to 9`, 'priority');
+  if (!Number.isInteger(priority) || priority < 0 || priority > 9) throw invalidRequest(`priority is ${priority}; it must be a whole number from 0 to 9`, 'priority');
   return {
     data,
     attributes: { ...attributes },
     orderingKey,
     priority,
-    deliverTime: deliverAt === undefined ? undefined : toTimestamp(checkedMs(deliverAt.getTime(), 'deliverAt')),
+    deliverTime: deliverAt === undefined ? undefined : timestamp(deliverAt, 'deliverAt'),
     delay: duration(delayMs, 'delayMs'),
     timeToLive: duration(timeToLiveMs, 'timeToLiveMs'),
     deduplicationId,
@@ -66,15 +65,6 @@ export function wireBytes({ data, attributes, orderingKey, deduplicationId }: Wi
   let bytes = data.length + (orderingKey.length + deduplicationId.length) * perUnit + 160;
   for (const key in attributes) bytes += (key.length + attributes[key]!.length) * perUnit + 12;
   return bytes;
-}
-
-export function duration(ms: number | undefined, field: string) {
-  return ms === undefined ? undefined : toDuration(checkedMs(ms, field));
-}
-
-function checkedMs(ms: number, field: string): number {
-  if (!(ms >= 0 && ms <= Number.MAX_SAFE_INTEGER)) throw invalidRequest(`${field} is ${ms}; it must be a time in milliseconds, not negative`, field);
-  return ms;
 }
 
 function demandText(value: unknown, field: string): void {

@@ -19,8 +19,8 @@ import { streamEnded } from '../batched-stream.ts';
 import { meaningOf, type TxmeshError } from '../errors.ts';
 import { isConnectionLoss, type Rpc } from '../rpc.ts';
 import { errorFromGrpc } from '../status-codec.ts';
+import { duration } from '../times.ts';
 import { ackError, FRAME_ACKS, type AckRequest, type UnaryAcks } from './acks.ts';
-import { duration } from './message.ts';
 
 export interface PullStreamOptions {
   readonly participant: string;

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { aborted, FakeMesh } from '../../../test/support/fake-mesh.ts';
+import { failureToServiceError } from '../../runtime/errors/status.ts';
 import { Mesh } from '../mesh.ts';
 import { json } from '../operations.ts';
 import { TestEnvironment, until } from '../testing/test-environment.ts';
@@ -64,6 +65,15 @@ describe('a handler', () => {
     await until(() => acknowledged() === 1);
     await end(subscribing);
     expect(fake.executed).toHaveLength(0);
+  });
+
+  test('need not be asynchronous', async () => {
+    const handle = (() => undefined) as unknown as MessageHandler;
+    const subscribing = subscribe(handle);
+    await publish('1');
+    await until(() => acknowledged() === 1);
+    await end(subscribing);
+    expect(errors).toEqual([]);
   });
 
   test('runs again after a conflict, and has its effects once', async () => {
@@ -211,6 +221,25 @@ describe('the end', () => {
     controller.abort();
     environment.advance(60_000);
     await subscribing;
+    expect(errors).toMatchObject([{ name: 'Cancelled' }]);
+  });
+
+  test('comes with the server’s error although a handler hangs', async () => {
+    let begun = 0;
+    const subscribing = subscribe(() => {
+      begun++;
+      return new Promise(() => undefined);
+    }, { drainMs: 60_000 });
+    const ended = expect(subscribing).rejects.toMatchObject({ name: 'NotFound' });
+    await publish('1');
+    await until(() => begun === 1);
+    const gone = failureToServiceError({ reason: 'SUBSCRIPTION_NOT_FOUND', message: 'there is no subscription billing' }) as Error;
+    for (const stream of fake.queue.pullStreams) stream.emit('error', gone);
+    // The workers that wait hear of it, and the time to drain begins.
+    const deadlines = environment.waitingCount;
+    await until(() => environment.waitingCount > deadlines);
+    environment.advance(60_000);
+    await ended;
     expect(errors).toMatchObject([{ name: 'Cancelled' }]);
   });
 

@@ -28,7 +28,7 @@ export interface SubscribeOptions extends ConsumeOptions, Pick<TransactionOption
   readonly signal?: AbortSignal;
   /** Messages handled at a time. Default 10. As many again are fetched ahead, unless `maxMessages` says otherwise. */
   readonly concurrency?: number;
-  /** How long the end waits for handlers, milliseconds; their messages are given back then. Default 30,000. */
+  /** How long the end, also by an error, waits for handlers, milliseconds; their messages are given back then. Default 30,000. */
   readonly drainMs?: number;
   /**
    * Told whenever a message could not be handled, which is tried again: the handler's error, or the transaction's.
@@ -53,6 +53,7 @@ export async function subscribe(
   const { concurrency = DEFAULT_CONCURRENCY, drainMs = DEFAULT_DRAIN_MS, signal } = options;
   if (!Number.isSafeInteger(concurrency) || concurrency < 1)
     throw invalidRequest(`concurrency is ${concurrency}; it must be a whole number from 1 on`, 'concurrency');
+  if (!(drainMs >= 0)) throw invalidRequest(`drainMs is ${drainMs}; it must be a time in milliseconds, not negative`, 'drainMs');
   const ends = signal === undefined ? rpc.closed : AbortSignal.any([signal, rpc.closed]);
   if (ends.aborted) return;
   const { maxMessages = 2 * concurrency } = options;
@@ -86,14 +87,18 @@ class Subscriber {
   async run(concurrency: number, drainMs: number, ends: AbortSignal): Promise<void> {
     const { consumer } = this;
     const drained = new AbortController();
+    let isStopping = false;
     const stop = (): void => {
+      if (isStopping) return;
+      isStopping = true;
       void consumer.stop();
       void sleep(this.rpc.environment.clock, drainMs, drained.signal).then(() => this.giveUp.abort(new Error(`${drainMs} ms were not enough to drain`)));
     };
     ends.addEventListener('abort', stop, { once: true });
     if (ends.aborted) stop();
     try {
-      const workers = Array.from({ length: concurrency }, () => this.work().finally(() => void consumer.stop()));
+      // Where one has failed, the others are given their time too: what made it fail is not to wait for a handler that hangs.
+      const workers = Array.from({ length: concurrency }, () => this.work().finally(stop));
       for (const result of await Promise.allSettled(workers)) if (result.status === 'rejected') throw result.reason;
     } finally {
       ends.removeEventListener('abort', stop);
@@ -145,7 +150,7 @@ class Subscriber {
       this.rpc,
       this.executor,
       async (tx) => {
-        await this.unlessGivenUp(this.handler(message, tx));
+        await this.unlessGivenUp((async () => this.handler(message, tx))());
         isTrivial = tx.isTrivial;
         if (!isTrivial) tx.acknowledge(message);
       },

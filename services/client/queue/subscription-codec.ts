@@ -11,7 +11,7 @@ import {
 } from '../../gen/txmesh/queue/v1/queue.ts';
 import { durationMs, timestampMs } from '../../runtime/transport/time.ts';
 import { nameOf } from '../outcome-codec.ts';
-import { duration } from './message.ts';
+import { duration } from '../times.ts';
 
 /**
  * PARALLEL (the default): oldest first. SEQUENTIAL: one message at a time for each ordering key.

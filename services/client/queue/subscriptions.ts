@@ -1,7 +1,6 @@
 /** The subscriptions and snapshots of a queue service. */
 
 import { QueueServiceService as methods, type SeekRequest } from '../../gen/txmesh/queue/v1/queue.ts';
-import { toTimestamp } from '../../runtime/transport/time.ts';
 import { changeOptions, type ChangeOptions } from '../change.ts';
 import type { CallOptions } from '../options.ts';
 import { pages } from '../paging.ts';
@@ -18,6 +17,7 @@ import {
   type SubscriptionSettings,
   type SubscriptionStatistics,
 } from './subscription-codec.ts';
+import { timestamp } from '../times.ts';
 import type { ListPageOptions, UpdateOptions } from './topics.ts';
 
 /**
@@ -124,7 +124,7 @@ export class Snapshots {
 
   async create(name: string, subscription: string, options: SnapshotOptions = {}): Promise<Snapshot> {
     const { requestId, call } = changeOptions(this.participant, name, options);
-    const expireTime = options.expireTime && toTimestamp(options.expireTime.getTime());
+    const expireTime = options.expireTime && timestamp(options.expireTime, 'expireTime');
     const wanted = { name, subscription, topic: '', expireTime, createTime: undefined };
     const { snapshot } = await this.rpc.call(methods.createSnapshot, { participant: this.participant, snapshot: wanted, requestId }, call);
     return snapshotFrom(snapshot!);
@@ -144,7 +144,7 @@ export class Snapshots {
 }
 
 function wireTarget(target: SeekTarget): SeekRequest['target'] {
-  if ('time' in target) return { $case: 'time', value: toTimestamp(target.time.getTime()) };
+  if ('time' in target) return { $case: 'time', value: timestamp(target.time, 'time') };
   if ('snapshot' in target) return { $case: 'snapshot', value: target.snapshot };
   return { $case: 'positions', value: { messageIds: [...target.messageIds] } };
 }

@@ -3,7 +3,7 @@
 import { Overflow, Storage, type Topic as WireTopic } from '../../gen/txmesh/queue/v1/queue.ts';
 import { durationMs, timestampMs } from '../../runtime/transport/time.ts';
 import { nameOf } from '../outcome-codec.ts';
-import { duration } from './message.ts';
+import { duration } from '../times.ts';
 
 /** What a topic keeps. Counts are of the whole topic; each partition takes an equal share. */
 export interface Retention {

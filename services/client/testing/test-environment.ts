@@ -30,6 +30,11 @@ export class TestEnvironment implements Environment {
     },
   };
 
+  /** How many deadlines wait. */
+  get waitingCount(): number {
+    return this.waiting.size;
+  }
+
   /** Lets time pass, and what was due. */
   advance(ms: number): void {
     this.now += ms;

@@ -176,6 +176,7 @@ class MeshNode implements Node {
       channels: this.channels,
       clock: this.clock,
       entropy: Math.random,
+      requests: this.ports.metrics?.requests,
       log: this.ports.log,
     });
     this.undo.push(() => links.close());

@@ -2,12 +2,12 @@
  * Every instrument, in one table: docs/metrics.md and the tests are held to it. gRPC's names are those
  * of gRFC A66, the process's those of the OpenTelemetry semantic conventions.
  *
- * A counter and a histogram are recorded when something happens; a gauge and a watched counter are
- * read when somebody collects.
+ * A counter and a histogram are recorded when something happens; a gauge, a watched counter and a watched
+ * histogram are read when somebody collects.
  */
 
 export interface Instrument {
-  readonly kind: 'counter' | 'watched counter' | 'histogram' | 'gauge';
+  readonly kind: 'counter' | 'watched counter' | 'histogram' | 'watched histogram' | 'gauge';
   /** As UCUM writes it; {braces} name what is counted. */
   readonly unit: string;
   readonly description: string;
@@ -26,6 +26,8 @@ const watchedCounter = (unit: string, description: string, ...attributes: string
 const gauge = (unit: string, description: string, ...attributes: string[]) => ({ kind: 'gauge', unit, description, attributes }) as const;
 const latency = (description: string, ...attributes: string[]) =>
   ({ kind: 'histogram', unit: 's', description, attributes, buckets: LATENCY_BUCKETS }) as const;
+const watchedLatency = (description: string, ...attributes: string[]) =>
+  ({ kind: 'watched histogram', unit: 's', description, attributes, buckets: LATENCY_BUCKETS }) as const;
 const sizes = (unit: string, description: string, ...attributes: string[]) =>
   ({ kind: 'histogram', unit, description, attributes, buckets: SIZE_BUCKETS }) as const;
 
@@ -34,6 +36,9 @@ export const INSTRUMENTS = {
   'grpc.server.call.duration': latency('From the beginning of a call to its end', 'grpc.method', 'grpc.status'),
   'grpc.client.attempt.started': counter('{attempt}', 'Calls to other replicas, participants outside of the mesh and other clusters', 'grpc.method', 'grpc.target'),
   'grpc.client.attempt.duration': latency('From the beginning of such a call to its end', 'grpc.method', 'grpc.target', 'grpc.status'),
+
+  'txmesh.request.finished': watchedCounter('{request}', 'Requests that were answered, or that nobody waits for any more: unary calls, and what travels on streams', 'grpc.method', 'grpc.status'),
+  'txmesh.stream.request.duration': watchedLatency('From taking a request off its stream to its answer; of pulls, acknowledgements alone', 'grpc.method'),
 
   'txmesh.transaction.finished': counter('{transaction}', 'Transactions whose outcome is durable', 'txmesh.outcome', 'txmesh.reason'),
   'txmesh.transaction.open': gauge('{transaction}', 'Transactions that are under way at the coordinator partitions led here', 'txmesh.state'),
@@ -94,3 +99,4 @@ type NameOf<Kind extends Instrument['kind']> = {
 export type CounterName = NameOf<'counter'>;
 export type HistogramName = NameOf<'histogram'>;
 export type WatchedName = NameOf<'gauge' | 'watched counter'>;
+export type WatchedHistogramName = NameOf<'watched histogram'>;

@@ -3,12 +3,13 @@ import { expect, it, vi } from 'vitest';
 import { TelemetryError } from '../telemetry-error.ts';
 import { Metrics } from './metrics.ts';
 import { pushingReader, ScrapedReader } from './readers.ts';
+import { WatchedHistograms } from './watched-histograms.ts';
 
 it('collects of itself beside another reader, until it is shut down', async () => {
   const reader = new ScrapedReader();
   const provider = new MeterProvider({ readers: [reader] });
   let reads = 0;
-  new Metrics(provider.getMeter('test')).watch(['process.uptime'], () => void reads++);
+  new Metrics(provider.getMeter('test'), new WatchedHistograms({ name: 'test' })).watch(['process.uptime'], () => void reads++);
   reader.collectBeside(1);
   await vi.waitUntil(() => reads >= 2);
   await provider.shutdown();

@@ -71,7 +71,7 @@ export const INSTRUMENTS = {
   'txmesh.queue.dead_lettered': counter('{message}', 'Messages that went to a dead-letter topic', 'txmesh.participant', 'txmesh.subscription'),
   'txmesh.queue.backlog': gauge('{message}', 'Messages that are not acknowledged', 'txmesh.participant', 'txmesh.subscription'),
   'txmesh.queue.in_flight': gauge('{message}', 'Messages that are delivered and not settled', 'txmesh.participant', 'txmesh.subscription'),
-  'txmesh.queue.oldest_unacknowledged.age': gauge('s', 'Age of the oldest message that is not acknowledged; 0: there is none', 'txmesh.participant', 'txmesh.subscription'),
+  'txmesh.queue.oldest_unacknowledged.age': gauge('s', 'How long the message has waited that has waited longest: since it was due, and not acknowledged; 0: there is none', 'txmesh.participant', 'txmesh.subscription'),
 
   'txmesh.counter.added': counter('{add}', 'Adds that were counted, in transactions or not', 'txmesh.participant', 'txmesh.kind'),
   'txmesh.counter.freshness': gauge('s', 'How far behind reads may be: the oldest add that is not rolled up (queued), or not told to other partitions and clusters (replicated)', 'txmesh.participant', 'txmesh.kind'),

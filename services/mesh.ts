@@ -204,10 +204,15 @@ class MeshNode implements Node {
   }
 
   private watchCluster(metrics: Metrics, view: ClusterView, hosted: readonly string[]): () => void {
+    const { here, replica } = this;
     return watchCluster(metrics, hosted, {
       services: () => view.services.values(),
-      isLedHere: (service, partition) => this.replica?.term(service, partition) !== undefined,
-      isLed: (service, partition) => view.leader(service, partition) !== undefined,
+      isLedHere: (service, partition) => replica?.term(service, partition) !== undefined,
+      leaderOf: (service, partition) => view.leader(service, partition)?.address,
+      address: here.address,
+      get cutOff() {
+        return replica?.cutOff === true;
+      },
       usage: () => this.capacity.usage,
     });
   }

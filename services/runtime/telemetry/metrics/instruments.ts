@@ -57,7 +57,7 @@ export const INSTRUMENTS = {
 
   'txmesh.partition.batch.size': sizes('{event}', 'Commands that one batch of a partition has stepped', 'txmesh.service'),
   'txmesh.partition.led': gauge('{partition}', 'Partitions that this replica leads', 'txmesh.service'),
-  'txmesh.partition.leaderless': gauge('{partition}', 'Partitions of which this replica knows no leader', 'txmesh.service'),
+  'txmesh.partition.leaderless': gauge('{partition}', 'Partitions of which this replica knows no leader: all that it does not lead while its lease is over, since it hears of nobody then', 'txmesh.service'),
   'txmesh.partition.leadership.changes': counter('{change}', 'Partitions that this replica began or ceased to lead', 'txmesh.service', 'txmesh.change'),
   'txmesh.store.writes': counter('{write}', 'Writes of batches', 'txmesh.service'),
   'txmesh.store.write.duration': latency('How long such a write took, with what was tried again', 'txmesh.service'),

@@ -344,7 +344,6 @@ export class PullSession {
   }
 }
 
-
 const ONLY_FIRST: Failure = {
   reason: 'INVALID_FIELD',
   message: 'participant and subscription are only in the first message of the stream; open another stream for another subscription',

@@ -191,10 +191,9 @@ export class MeshServer {
           const method = Object.entries(definition).find(([key]) => key.toLowerCase() === name.toLowerCase())?.[1];
           if (method === undefined) throw new Error(`${name} is no method of the service that it is added with`);
           const door = guard?.of(method.path);
-          const meter = methods?.of(method.path);
           guarded[name] = method.responseStream
-            ? countStream(meter, this.followed(method.path, handler as ReadyMadeStream, door))
-            : countCall(meter, this.asked(method.path, handler as ReadyMadeCall, door));
+            ? countStream(methods?.stream(method.path), this.followed(method.path, handler as ReadyMadeStream, door))
+            : countCall(methods?.unary(method.path), this.asked(method.path, handler as ReadyMadeCall, door));
         }
         server.addService(definition, guarded);
       },

@@ -8,7 +8,7 @@ import { ALERT_CASES } from '../deploy/alerts/all.ts';
 import { promtoolTests } from '../deploy/alerts/promtool.ts';
 import { ALERTS, RULE_FILES } from '../deploy/support/prometheus.ts';
 import { run } from './kubectl.ts';
-import { prometheusPrograms } from './third-party/programs.ts';
+import { promtoolProgram } from './third-party/programs.ts';
 
 const COMPONENT = resolve(import.meta.dirname, '../../deploy/components/prometheus');
 const IN_THE_POD = '/etc/prometheus/';
@@ -16,7 +16,7 @@ const IN_THE_POD = '/etc/prometheus/';
 /** @returns what was checked, in words. @throws with what promtool says */
 export async function checkRules(): Promise<string> {
   const { images } = parse(readFileSync(join(COMPONENT, 'kustomization.yaml'), 'utf8')) as { images: { name: string; newTag: string }[] };
-  const { promtool } = await prometheusPrograms(images.find(({ name }) => name === 'prom/prometheus')!.newTag);
+  const promtool = await promtoolProgram(images.find(({ name }) => name === 'prom/prometheus')!.newTag);
   const folder = mkdtempSync(join(tmpdir(), 'txmesh-rules-'));
   const inFolder = (name: string, text: string): string => {
     writeFileSync(join(folder, name), text);

@@ -8,7 +8,7 @@ import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { parse, stringify } from 'yaml';
-import { buildOnce, buildPackage, GO_TOOLS, goOptions, SMALL } from '../../../deploy/local/go-tool.ts';
+import { buildOnce, buildPackage, GO_TOOLS, goOptions, serves, SMALL } from '../../../deploy/local/go-tool.ts';
 
 const run = promisify(execFile);
 
@@ -46,6 +46,12 @@ export async function prometheusPrograms(release: string): Promise<{ readonly pr
     return built;
   });
   return { prometheus: join(folder, 'prometheus'), promtool: join(folder, 'promtool') };
+}
+
+/** On PATH, or built. */
+export async function promtoolProgram(release: string): Promise<string> {
+  if (await serves({ minimum: release.slice(1), versionArguments: ['--version'] }, 'promtool')) return 'promtool';
+  return (await prometheusPrograms(release)).promtool;
 }
 
 /** To build inside a module, so that its own go.sum serves. @returns its folder in the workshop */

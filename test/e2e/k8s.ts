@@ -200,7 +200,7 @@ async function breakThings(images: Images, grpcurl: Grpcurl): Promise<Report> {
   const work = await WorkPod.start(images.txmesh);
   steps.say('work goes on inside the cluster');
   await pause(CALM_MS);
-  for (const { what, strike } of blows(grpcurl, images.next)) {
+  for (const { what, strike } of blows(grpcurl, images.next, work)) {
     const before = Date.now();
     const struck = await strike();
     await pause(CALM_MS);

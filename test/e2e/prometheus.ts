@@ -19,6 +19,7 @@ interface Target {
 
 interface Rule {
   readonly name: string;
+  /** unknown: not evaluated yet. */
   readonly health: 'ok' | 'err' | 'unknown';
   readonly lastError?: string;
 }
@@ -72,26 +73,13 @@ export class Prometheus {
     );
   }
 
-  /**
-   * Resolves when every rule was evaluated without an error.
-   * @returns how many there are. @throws with those that fail, or have not been evaluated within the time
-   */
-  async evaluatesRules(withinMs: number): Promise<number> {
-    let [rules, wrong]: [Rule[], string[]] = [[], []];
-    await until(
-      'Prometheus evaluates every rule',
-      withinMs,
-      async () => {
-        rules = (await this.ask<{ groups: readonly { rules: Rule[] }[] }>('rules')).groups.flatMap((group) => group.rules);
-        const failed = rules.filter(({ health }) => health === 'err');
-        if (failed.length > 0) throw new Error(`Prometheus can't evaluate ${failed.map(({ name, lastError }) => `${name}: ${lastError}`).join('; ')}`);
-        wrong = rules.filter(({ health }) => health !== 'ok').map(({ name }) => name);
-        return rules.length > 0 && wrong.length === 0;
-      },
-      () => `there are ${rules.length}; not evaluated: ${wrong.join(', ')}`,
-      POLL_MS,
-    );
-    return rules.length;
+  /** All that it was given. @throws with those that can't be evaluated */
+  async rules(): Promise<readonly Rule[]> {
+    const { groups } = await this.ask<{ groups: readonly { rules: Rule[] }[] }>('rules');
+    const rules = groups.flatMap((group) => group.rules);
+    const failed = rules.filter(({ health }) => health === 'err').map(({ name, lastError }) => `${name}: ${lastError}`);
+    if (rules.length === 0 || failed.length > 0) throw new Error(`of ${rules.length} rules Prometheus can't evaluate ${failed.join('; ')}`);
+    return rules;
   }
 
   /** What a query has given since the moment. @throws where it is refused, or answered with a warning */

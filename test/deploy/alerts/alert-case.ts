@@ -40,8 +40,10 @@ export const pod = (name: string, labels: Labels = {}): Labels => ({ job: 'txmes
 /** The labels of what is scraped of a member of etcd. */
 export const member = (number: number, labels: Labels = {}): Labels => ({ job: 'etcd', instance: `etcd-${number}`, ...labels });
 
-/** A histogram of which so many values a minute fall in each bucket, by its upper bound; in ascending order. */
-export function buckets(metric: string, labels: Labels, perMinute: Readonly<Record<string, number>>, minutes: number): Series[] {
+/** How many values a minute fall in each bucket, which is named by its upper bound; in ascending order, up to `+Inf`. */
+export type PerMinute = readonly (readonly [le: string, count: number])[];
+
+export function buckets(metric: string, labels: Labels, perMinute: PerMinute, minutes: number): Series[] {
   let below = 0;
-  return Object.entries(perMinute).map(([le, count]) => series(`${metric}_bucket`, { ...labels, le }, `0+${(below += count)}x${minutes}`));
+  return perMinute.map(([le, count]) => series(`${metric}_bucket`, { ...labels, le }, `0+${(below += count)}x${minutes}`));
 }

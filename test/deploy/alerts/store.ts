@@ -1,7 +1,7 @@
-import { buckets, pod, series, type AlertCases } from './alert-case.ts';
+import { buckets, pod, series, type AlertCases, type PerMinute } from './alert-case.ts';
 
 const failures = (name: string, values: string) => series('txmesh_store_failures_total', pod(name, { txmesh_reason: 'unavailable' }), values);
-const writes = (perMinute: Readonly<Record<string, number>>) => buckets('txmesh_store_write_duration', pod('queue-0', { txmesh_service: 'queue' }), perMinute, 30);
+const writes = (perMinute: PerMinute) => buckets('txmesh_store_write_duration', pod('queue-0', { txmesh_service: 'queue' }), perMinute, 30);
 
 export const store: AlertCases = {
   StoreFails: [
@@ -26,10 +26,10 @@ export const store: AlertCases = {
   StoreSlow: [
     {
       what: 'fires when one write in twenty takes up to a second for ten minutes',
-      series: writes({ '0.5': 95, '1': 5, '+Inf': 0 }),
+      series: writes([['0.5', 95], ['1', 5], ['+Inf', 0]]),
       at: '15m',
       fires: [{ labels: { txmesh_service: 'queue' }, value: '900ms' }],
     },
-    { what: 'is quiet when one in a thousand does', series: writes({ '0.5': 999, '1': 1, '+Inf': 0 }), at: '15m', fires: [] },
+    { what: 'is quiet when one in a thousand does', series: writes([['0.5', 999], ['1', 1], ['+Inf', 0]]), at: '15m', fires: [] },
   ],
 };

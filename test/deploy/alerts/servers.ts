@@ -112,15 +112,15 @@ export const servers: AlertCases = {
     {
       what: 'fires when more than one call a second is refused for ten minutes',
       series: [
-        series('txmesh_admission_refused_total', pod('queue-0', { txmesh_reason: 'OVERLOADED' }), '0+90x30'),
-        series('txmesh_admission_refused_total', pod('queue-1', { txmesh_reason: 'OVERLOADED' }), '0+30x30'),
+        series('txmesh_admission_refused_total', pod('queue-0', { txmesh_reason: 'in_flight' }), '0+90x30'),
+        series('txmesh_admission_refused_total', pod('queue-1', { txmesh_reason: 'in_flight' }), '0+30x30'),
       ],
       at: '15m',
-      fires: [{ labels: { component: 'queue', txmesh_reason: 'OVERLOADED' }, value: '2' }],
+      fires: [{ labels: { component: 'queue', txmesh_reason: 'in_flight' }, value: '2' }],
     },
     {
       what: 'is quiet after one burst',
-      series: [series('txmesh_admission_refused_total', pod('queue-0', { txmesh_reason: 'OVERLOADED' }), '0x3 6000x20')],
+      series: [series('txmesh_admission_refused_total', pod('queue-0', { txmesh_reason: 'in_flight' }), '0x3 6000x20')],
       at: '12m',
       fires: [],
     },

@@ -2,7 +2,7 @@ import { pod, series, type AlertCases } from './alert-case.ts';
 
 const inDoubt = (participant: string, values: string) => series('txmesh_branch_in_doubt_age', pod('participant-0', { txmesh_participant: participant }), values);
 const completing = (values: string) => series('txmesh_transaction_completing_age', pod('coordinator-0'), values);
-const forced = (values: string) => series('txmesh_branch_heuristic_total', pod('participant-0', { txmesh_participant: 'payments', txmesh_outcome: 'abort' }), values);
+const forced = (values: string) => series('txmesh_branch_heuristic_total', pod('participant-0', { txmesh_participant: 'payments', txmesh_outcome: 'aborted' }), values);
 
 export const transactions: AlertCases = {
   BranchInDoubt: [
@@ -24,7 +24,7 @@ export const transactions: AlertCases = {
       what: 'fires for an hour when an operator has forced an outcome',
       series: [forced('0x5 1x100')],
       at: '50m',
-      fires: [{ labels: { txmesh_participant: 'payments', txmesh_outcome: 'abort' } }],
+      fires: [{ labels: { txmesh_participant: 'payments', txmesh_outcome: 'aborted' } }],
     },
     { what: 'is quiet while nobody does', series: [forced('3x100')], at: '90m', fires: [] },
     { what: 'is quiet when that was long ago', series: [forced('0x5 1x100')], at: '80m', fires: [] },

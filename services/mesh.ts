@@ -176,6 +176,7 @@ class MeshNode implements Node {
       channels: this.channels,
       clock: this.clock,
       entropy: Math.random,
+      requests: this.ports.metrics?.requests,
       log: this.ports.log,
     });
     this.undo.push(() => links.close());
@@ -203,10 +204,15 @@ class MeshNode implements Node {
   }
 
   private watchCluster(metrics: Metrics, view: ClusterView, hosted: readonly string[]): () => void {
+    const { here, replica } = this;
     return watchCluster(metrics, hosted, {
       services: () => view.services.values(),
-      isLedHere: (service, partition) => this.replica?.term(service, partition) !== undefined,
-      isLed: (service, partition) => view.leader(service, partition) !== undefined,
+      isLedHere: (service, partition) => replica?.term(service, partition) !== undefined,
+      leaderOf: (service, partition) => view.leader(service, partition)?.address,
+      address: here.address,
+      get cutOff() {
+        return replica?.cutOff === true;
+      },
       usage: () => this.capacity.usage,
     });
   }

@@ -1,6 +1,6 @@
 import type { Dashboard } from './dashboard.ts';
 import { divided, perSecond, quantile, total, worst } from './queries.ts';
-import { callsRow, partitionsRow } from './shared-rows.ts';
+import { requestsRow, partitionsRow } from './shared-rows.ts';
 
 const BETWEEN_REPLICAS = ['component="coordinator"'];
 
@@ -21,7 +21,7 @@ export const coordinator: Dashboard = {
         },
         {
           title: 'Aborts',
-          description: 'By reason (docs/errors.md).',
+          description: 'By reason (docs/errors.md). left: begun, and never asked to commit; short_timeout: it had less than a second to be decided.',
           unit: 'ops',
           queries: [perSecond('txmesh_transaction_finished_total', ['txmesh_reason'], ['txmesh_outcome="aborted"'])],
         },
@@ -40,7 +40,7 @@ export const coordinator: Dashboard = {
       panels: [
         {
           title: 'Open transactions',
-          description: 'By state. active: a client works in it; preparing: votes are awaited; committing: decided, and a branch has not acknowledged.',
+          description: 'By state. active: a client works in it; preparing: votes are awaited; committing: decided, and a branch has not acknowledged; aborting: decided, and not durable yet.',
           unit: 'none',
           stacked: true,
           queries: [total('txmesh_transaction_open', ['txmesh_state'])],
@@ -79,7 +79,7 @@ export const coordinator: Dashboard = {
         },
       ],
     },
-    callsRow('coordinator'),
+    requestsRow('coordinator'),
     {
       title: 'What the coordinator calls',
       panels: [

@@ -1,6 +1,6 @@
 import type { Dashboard } from './dashboard.ts';
 import { perSecond, quantile, total, worst } from './queries.ts';
-import { callsRow, partitionsRow } from './shared-rows.ts';
+import { requestsRow, partitionsRow } from './shared-rows.ts';
 
 const HERE = ['component="counter"'];
 
@@ -50,7 +50,7 @@ export const counter: Dashboard = {
         },
       ],
     },
-    callsRow('counter'),
+    requestsRow('counter'),
     partitionsRow('counter'),
   ],
 };

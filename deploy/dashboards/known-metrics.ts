@@ -24,8 +24,8 @@ export const SCRAPE_LABELS: readonly string[] = ['job', 'instance', 'component']
 /** Dots become underscores, and a counter's name ends in `_total`. */
 const SERVER_METRICS: KnownMetrics = Object.fromEntries(
   Object.entries(INSTRUMENTS).map(([name, { kind, attributes }]) => {
-    const isCounter = kind === 'counter' || kind === 'watched counter';
-    return [`${inPrometheus(name)}${isCounter ? '_total' : ''}`, { kind: isCounter ? 'counter' : kind, labels: attributes.map(inPrometheus) }];
+    const type = kind === 'watched counter' ? 'counter' : kind === 'watched histogram' ? 'histogram' : kind;
+    return [`${inPrometheus(name)}${type === 'counter' ? '_total' : ''}`, { kind: type, labels: attributes.map(inPrometheus) }];
   }),
 );
 

@@ -41,12 +41,12 @@ export const overview: Dashboard = {
           queries: [worst('txmesh_branch_in_doubt_age', [], [], 'oldest')],
         },
         {
-          title: 'Calls that fail',
-          description: 'Share of the calls of the last five minutes that ended with a status that is the mesh\'s fault. The objective is at most 0.1 %.',
+          title: 'Requests that fail',
+          description: 'Share of the requests of the last five minutes that were answered with a status that is the mesh\'s fault. The objective is at most 0.1 %.',
           unit: 'percentunit',
           stat: true,
           redFrom: 0.001,
-          queries: [{ expr: 'sum(component:grpc_server_failures:rate5m) / sum(component:grpc_server_calls:rate5m)', legend: 'failed' }],
+          queries: [{ expr: 'sum(component:txmesh_request_failures:rate5m) / sum(component:txmesh_requests:rate5m)', legend: 'failed' }],
         },
         {
           title: 'Store used',
@@ -59,26 +59,26 @@ export const overview: Dashboard = {
       ],
     },
     {
-      title: 'Calls',
+      title: 'Requests',
       panels: [
         {
-          title: 'Calls',
-          description: 'Calls that ended, by component. A stream is one call, whatever it carries.',
+          title: 'Requests',
+          description: 'Answered a second, by component: unary calls, and what travels on streams, each transaction, message, acknowledgement and add by itself.',
           unit: 'reqps',
-          queries: [{ expr: 'component:grpc_server_calls:rate5m', legend: '{{component}}' }],
+          queries: [{ expr: 'component:txmesh_requests:rate5m', legend: '{{component}}' }],
         },
         {
           title: 'Share that fails',
           description: 'UNAVAILABLE, INTERNAL, UNKNOWN, DATA_LOSS or DEADLINE_EXCEEDED; the line is the objective.',
           unit: 'percentunit',
           redFrom: 0.001,
-          queries: [{ expr: 'component:grpc_server_failures:rate5m / component:grpc_server_calls:rate5m', legend: '{{component}}' }],
+          queries: [{ expr: 'component:txmesh_request_failures:rate5m / component:txmesh_requests:rate5m', legend: '{{component}}' }],
         },
         {
           title: 'Duration, 99th percentile',
-          description: 'Of the slowest method of each component, without streams, watches and pulls.',
+          description: 'Of the slowest method of each component, without watches and pulls, which last as long as their callers want.',
           unit: 's',
-          queries: [{ expr: 'max by (component) (component_method:grpc_server_call_duration:p99_5m)', legend: '{{component}}' }],
+          queries: [{ expr: 'max by (component) (component_method:txmesh_request_duration:p99_5m)', legend: '{{component}}' }],
         },
         {
           title: 'Calls refused',
@@ -100,7 +100,7 @@ export const overview: Dashboard = {
         },
         {
           title: 'Aborts',
-          description: 'By reason (docs/errors.md). Conflicts and preconditions are between the callers; a timeout, NO_LEADER or OVERLOADED is the mesh\'s.',
+          description: 'By reason (docs/errors.md). Conflicts, preconditions, left and short_timeout are the callers\'; another timeout, NO_LEADER or OVERLOADED is the mesh\'s.',
           unit: 'ops',
           queries: [perSecond('txmesh_transaction_finished_total', ['txmesh_reason'], ['txmesh_outcome="aborted"'])],
         },

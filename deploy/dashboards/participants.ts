@@ -1,6 +1,6 @@
 import type { Dashboard } from './dashboard.ts';
 import { highest, perSecond, quantile, total, worst } from './queries.ts';
-import { callsRow, partitionsRow } from './shared-rows.ts';
+import { requestsRow, partitionsRow } from './shared-rows.ts';
 
 export const participants: Dashboard = {
   uid: 'txmesh-participants',
@@ -56,7 +56,7 @@ export const participants: Dashboard = {
         },
       ],
     },
-    callsRow('participant'),
+    requestsRow('participant'),
     partitionsRow('participant'),
   ],
 };

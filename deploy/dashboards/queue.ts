@@ -1,6 +1,6 @@
 import type { Dashboard } from './dashboard.ts';
 import { highest, perSecond, total, worst } from './queries.ts';
-import { callsRow, partitionsRow } from './shared-rows.ts';
+import { requestsRow, partitionsRow } from './shared-rows.ts';
 
 export const queue: Dashboard = {
   uid: 'txmesh-queue',
@@ -17,8 +17,8 @@ export const queue: Dashboard = {
           queries: [highest(10, total('txmesh_queue_backlog', ['txmesh_participant', 'txmesh_subscription']))],
         },
         {
-          title: 'Age of the oldest message',
-          description: 'Since it was published, of the ten subscriptions where it is highest. It says more than the backlog: a queue that keeps up has a low age, however much flows through it.',
+          title: 'Longest wait of a message',
+          description: 'Since it was due, and not acknowledged, of the ten subscriptions where it is highest. It says more than the backlog: a queue that keeps up has a low age, however much flows through it.',
           unit: 's',
           redFrom: 600,
           queries: [highest(10, worst('txmesh_queue_oldest_unacknowledged_age', ['txmesh_participant', 'txmesh_subscription']))],
@@ -60,7 +60,7 @@ export const queue: Dashboard = {
         },
       ],
     },
-    callsRow('queue'),
+    requestsRow('queue'),
     partitionsRow('queue'),
   ],
 };

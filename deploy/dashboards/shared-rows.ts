@@ -3,29 +3,29 @@
 import type { Row } from './dashboard.ts';
 import { mean, perSecond, quantile, worst } from './queries.ts';
 
-/** Rate, errors and duration of the calls that a component serves, by what Prometheus records of them. */
-export const callsRow = (component: string): Row => {
+/** Rate, errors and duration of the requests that a component serves, by what Prometheus records of them. */
+export const requestsRow = (component: string): Row => {
   const where = `{component="${component}"}`;
   return {
-    title: 'Calls',
+    title: 'Requests',
     panels: [
       {
-        title: 'Calls',
-        description: 'Calls that ended, by method. A stream is one call, whatever it carries, and is counted when it ends.',
+        title: 'Requests',
+        description: 'Answered a second, by method: unary calls, and what travels on streams, each transaction, message, acknowledgement and add by itself.',
         unit: 'reqps',
-        queries: [{ expr: `component_method:grpc_server_calls:rate5m${where}`, legend: '{{grpc_method}}' }],
+        queries: [{ expr: `component_method:txmesh_requests:rate5m${where}`, legend: '{{grpc_method}}' }],
       },
       {
-        title: 'Calls that fail',
-        description: 'Calls that ended with a status that is the service\'s fault: UNAVAILABLE, INTERNAL, UNKNOWN, DATA_LOSS, DEADLINE_EXCEEDED. docs/errors.md says what each means.',
+        title: 'Requests that fail',
+        description: 'Answered with a status that is the service\'s fault: UNAVAILABLE, INTERNAL, UNKNOWN, DATA_LOSS, DEADLINE_EXCEEDED. docs/errors.md says what each means.',
         unit: 'reqps',
-        queries: [{ expr: `component_method_status:grpc_server_failures:rate5m${where} > 0`, legend: '{{grpc_method}} {{grpc_status}}' }],
+        queries: [{ expr: `component_method_status:txmesh_request_failures:rate5m${where}`, legend: '{{grpc_method}} {{grpc_status}}' }],
       },
       {
         title: 'Duration, 99th percentile',
-        description: 'What 99 of 100 calls stay below, without streams, watches and pulls, which last as long as their callers want.',
+        description: 'What 99 of 100 requests stay below. Without watches and pulls, which last as long as their callers want; of StreamingPull it is the acknowledgements.',
         unit: 's',
-        queries: [{ expr: `component_method:grpc_server_call_duration:p99_5m${where}`, legend: '{{grpc_method}}' }],
+        queries: [{ expr: `component_method:txmesh_request_duration:p99_5m${where}`, legend: '{{grpc_method}}' }],
       },
     ],
   };

@@ -130,6 +130,7 @@ export class Mount {
       codec: coordinatorCodec,
       readOnlyTypes: this.kinds.readOnlyTypes,
       spans,
+      metrics,
     });
     add(CoordinatorServiceService, coordinator.handlers);
     const closers = [() => coordinator.close()];

@@ -4,9 +4,12 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { MESH_FAULTS } from '../../services/coordinator/handlers/meter.ts';
+import { RequestMeter } from '../../services/runtime/telemetry/metrics/requests.ts';
 import { ETCD_METRICS } from '../../deploy/dashboards/known-metrics.ts';
 import { requireGoTools } from '../../deploy/local/go-tool.ts';
 import { startEtcd } from '../../deploy/local/etcd.ts';
+import { methods } from './support/methods.ts';
 import { readPromql } from './support/promql.ts';
 import { ALERTS, problemsOf, PROMETHEUS_RULES, RECORDED, RULE_FILES } from './support/prometheus.ts';
 
@@ -53,15 +56,24 @@ test('a recorded series has one rule, and looks at the window that its name tell
 });
 
 test('the calls whose duration is not looked at are those that stream, and pulls, which wait', () => {
-  const matcher = [...new Set(RULE_FILES.flatMap((file) => [...read(`deploy/components/prometheus/${file}`).matchAll(/grpc_method!~"([^"]+)"/g)].map(([, found]) => found!)))];
-  expect(matcher).toHaveLength(1);
-  const leftOut = new RegExp(`^(?:${matcher[0]})$`);
-  const methods = readdirSync(join(root, 'proto'), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.proto'))
-    .flatMap((name) => [...read(`proto/${name}`).matchAll(/^\s*rpc (\w+)\((stream )?.*?\) returns \((stream )?/gm)])
-    .map(([, name, asks, answers]) => ({ name: name!, streams: asks !== undefined || answers !== undefined }));
-  expect(methods.length).toBeGreaterThan(50);
-  for (const { name, streams } of methods) expect([name, leftOut.test(`txmesh.any.v1.Service/${name}`)]).toEqual([name, streams || name === 'Pull']);
+  const matcher = PROMETHEUS_RULES.flatMap(({ expr }) => readPromql(expr).selectors).flatMap(({ matchers }) => matchers.filter(({ operator }) => operator === '!~'));
+  expect(new Set(matcher.map(({ label, value }) => `${label} ${value}`)).size).toBe(1);
+  const leftOut = new RegExp(`^(?:${matcher[0]!.value})$`);
+  expect(methods().length).toBeGreaterThan(70);
+  for (const { path, streams } of methods().filter((method) => method.path.startsWith('txmesh.')))
+    expect([path, leftOut.test(path)]).toEqual([path, streams || path.endsWith('/Pull')]);
+});
+
+test('what uses an error budget up begins at 0, so that a first burst of it has a rate', () => {
+  const valuesOf = (label: string): string[][] =>
+    RECORDED.flatMap(({ expr }) => readPromql(expr).selectors).flatMap(({ matchers }) => matchers.filter((each) => each.label === label && each.operator === '=~').map(({ value }) => value.split('|')));
+  const meter = new RequestMeter('any');
+  const begun: string[] = [];
+  meter.read((_, attributes) => void begun.push(String(attributes['grpc.status'])));
+  // Nothing of the mesh ends so; a proxy between may.
+  for (const statuses of valuesOf('grpc_status')) expect(statuses.filter((status) => status !== 'DATA_LOSS').toSorted()).toEqual(begun.filter((status) => status !== 'OK').toSorted());
+  for (const reasons of valuesOf('txmesh_reason')) expect(reasons).toEqual(MESH_FAULTS);
+  expect(valuesOf('txmesh_reason').length * valuesOf('grpc_status').length).toBeGreaterThan(0);
 });
 
 describe('alerts', () => {

@@ -16,6 +16,7 @@ import { openSecurity } from '../../services/runtime/security/open.ts';
 import { MemoryStore } from '../../services/runtime/store/memory.ts';
 import { INSTRUMENTS, type InstrumentName } from '../../services/runtime/telemetry/metrics/instruments.ts';
 import { securityObserver } from '../../services/runtime/telemetry/metrics/security.ts';
+import { knownValues } from '../../deploy/dashboards/known-values.ts';
 import { startTelemetry, type TelemetryHandle } from '../../services/runtime/telemetry/start.ts';
 import { folder } from './support/processes.ts';
 import { prometheusName, scrape, type Scrape } from './support/scrape.ts';
@@ -109,7 +110,14 @@ test('a transaction over keys, a queue and a counter, and a refused one, are cou
   expect(refused.committed).toBe(false);
   const seen = await page();
   expect(committed(seen)).toBe(1);
-  expect(seen.of('txmesh_transaction_finished_total', { txmesh_outcome: 'aborted' })).toMatchObject([{ labels: { txmesh_reason: 'PRECONDITION_FAILED' }, value: 1 }]);
+  const aborted = seen.of('txmesh_transaction_finished_total', { txmesh_outcome: 'aborted' });
+  expect(aborted.filter(({ value }) => value > 0)).toMatchObject([{ labels: { txmesh_reason: 'PRECONDITION_FAILED' }, value: 1 }]);
+  // What would be the mesh's doing is there from the start.
+  expect(seen.sum('txmesh_transaction_finished_total', { txmesh_reason: 'NO_LEADER' })).toBe(0);
+  // They came on a stream, each a request of its own, and an abort is an answer.
+  const execute = { grpc_method: 'txmesh.coordinator.v1.CoordinatorService/ExecuteStream', grpc_status: 'OK' };
+  expect(seen.sum('txmesh_request_finished_total', execute)! - before.sum('txmesh_request_finished_total', execute)!).toBe(2);
+  expect(seen.sum('txmesh_stream_request_duration_count', { grpc_method: execute.grpc_method })).toBe(seen.sum('txmesh_request_finished_total', execute));
   expect(seen.sum('txmesh_conflict_total', { txmesh_participant: 'payments' })).toBe(1);
   expect(seen.sum('txmesh_queue_published_total', { txmesh_topic: 'orders', txmesh_participant: 'queue' })).toBe(1);
   expect(seen.sum('txmesh_queue_backlog', { txmesh_subscription: 'billing' })).toBe(1);
@@ -202,13 +210,15 @@ test('every metric of the table is there, with the type and the attributes that 
   expect([...seen.types.keys()].filter((family) => !expected.has(family))).toEqual(['target_info']);
   for (const [family, name] of expected) {
     const { kind, attributes } = INSTRUMENTS[name];
-    expect(seen.types.get(family), family).toBe(kind === 'watched counter' ? 'counter' : kind);
-    const samples = seen.of(kind === 'histogram' ? `${family}_count` : family);
+    const type = kind.replace('watched ', '');
+    expect(seen.types.get(family), family).toBe(type);
+    const samples = seen.of(type === 'histogram' ? `${family}_count` : family);
     expect(samples.length, family).toBeGreaterThan(0);
     const wanted = attributes.map((attribute) => attribute.replaceAll('.', '_')).sort();
     for (const { labels, value } of samples) {
       expect(Object.keys(labels).sort(), family).toEqual(wanted);
       expect(value, family).toBeGreaterThanOrEqual(0);
+      for (const [label, given] of Object.entries(labels)) expect(knownValues(family, label) ?? [given], `${family} ${label}`).toContain(given);
     }
   }
 });

@@ -6,22 +6,13 @@ import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import * as grpc from '@grpc/grpc-js';
 import { expect, onTestFinished, test } from 'vitest';
+import { freePort } from './support/free-port.ts';
 import { OtlpReceiver } from './support/otlp-receiver.ts';
 import { folder, runToEnd, serve } from './support/processes.ts';
 import { scrape } from './support/scrape.ts';
 
 const MEMORY = ['--store', 'memory'];
 const TRACE_ID = '0af7651916cd43dd8448eb211c80319c';
-
-/** A port that was free a moment ago. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** One call that is traced. */
 async function call(address: string): Promise<void> {

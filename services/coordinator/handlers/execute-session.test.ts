@@ -2,9 +2,12 @@ import { expect, test } from 'vitest';
 import type { ExecuteResult, ExecuteStreamRequest, ExecuteStreamResponse } from '../../gen/txmesh/coordinator/v1/coordinator.ts';
 import type { Execute } from '../../kernel/coordinator/types.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import { FailureError } from '../../runtime/errors/failure-error.ts';
 import { statusToFailure } from '../../runtime/errors/status.ts';
 import type { Requester } from '../../runtime/partition/term.ts';
 import { newId, putOp } from '../../runtime/router/testing/nodes.ts';
+import { StreamRequestMeter } from '../../runtime/telemetry/metrics/requests.ts';
+import { WatchedHistogram } from '../../runtime/telemetry/metrics/watched-histograms.ts';
 import { Spans } from '../../runtime/telemetry/spans.ts';
 import type { CallContext, Duplex } from '../../runtime/transport/service.ts';
 import { ExecuteSession, MAX_OUTSTANDING } from './execute-stream.ts';
@@ -20,6 +23,7 @@ function setUp() {
   let nowMs = Date.now();
   let take: (request: ExecuteStreamRequest) => void = () => {};
   let end = (): void => {};
+  let fail: (error: Error) => void = () => {};
   const clock: Clock = {
     nowMs: () => nowMs,
     monotonicMs: () => nowMs,
@@ -40,7 +44,10 @@ function setUp() {
   const calls: Duplex<ExecuteStreamRequest, ExecuteStreamResponse> = {
     receive: (taker) => {
       take = taker;
-      return new Promise((resolve) => (end = resolve));
+      return new Promise((resolve, reject) => {
+        end = resolve;
+        fail = reject;
+      });
     },
     pause: () => void (reader.paused = true),
     resume: () => void (reader.paused = false),
@@ -51,8 +58,20 @@ function setUp() {
     drained: () => (reader.reads ? Promise.resolve() : new Promise((resolve) => (reader.drained = resolve))),
   };
   const context = { forwarded: false, signal: new AbortController().signal } as CallContext;
-  const run = new ExecuteSession({ services, planner: new Planner(services), forwarder: undefined as never }, calls, context).run();
+  const durations = new WatchedHistogram([0.1, 1], {});
+  const requests = new StreamRequestMeter('ExecuteStream', durations);
+  const run = new ExecuteSession({ services, planner: new Planner(services), forwarder: undefined as never, requests }, calls, context).run();
   return {
+    /** Requests that were counted, by status. */
+    counted(): Record<string, number> {
+      const found: Record<string, number> = {};
+      requests.read((value, attributes) => {
+        if (value > 0) found[String(attributes['grpc.status'])] = value;
+      });
+      return found;
+    },
+    durations: () => durations.read(),
+    fail: (error: Error) => fail(error),
     commands,
     results,
     reader,
@@ -91,6 +110,7 @@ test('the calls under way are bounded (P8), and room is made by answers', async 
   await turn();
   expect(session.commands).toHaveLength(MAX_OUTSTANDING);
   expect(reasons(session.results)).toEqual(['OVERLOADED', 'OVERLOADED']);
+  expect(session.counted()).toEqual({ RESOURCE_EXHAUSTED: 2 });
   session.answer(session.commands[0]!);
   session.send(1);
   expect(session.commands).toHaveLength(MAX_OUTSTANDING + 1);
@@ -119,6 +139,7 @@ test('a call whose deadline passes is answered, once, and no promise is made abo
   session.answer(session.commands[0]!);
   await turn();
   expect(reasons(session.results)).toEqual(['DEADLINE_EXCEEDED']);
+  expect(session.counted(), 'once').toEqual({ DEADLINE_EXCEEDED: 1 });
   const [{ result }] = session.results as [ExecuteResult];
   expect(result!.$case === 'error' && result!.value.message).toContain('not known');
 });
@@ -137,4 +158,26 @@ test('answers of one turn leave in one frame, and the session ends with the last
   for (const command of session.commands) session.answer(command);
   await session.run;
   expect(session.results).toHaveLength(3);
+});
+
+test('each call is counted once, with its status and how long it took', async () => {
+  const session = setUp();
+  session.send(2);
+  session.pass(50);
+  session.answer(session.commands[0]!);
+  session.pass(450);
+  session.answer(session.commands[1]!);
+  session.answer(session.commands[1]!);
+  expect(session.counted()).toEqual({ OK: 2 });
+  expect(session.durations()).toMatchObject({ count: 2, sum: 0.55, buckets: { counts: [1, 1, 0] } });
+});
+
+test('calls that are not answered when the stream breaks are counted as it ended', async () => {
+  const session = setUp();
+  session.send(3);
+  session.answer(session.commands[0]!);
+  session.fail(new FailureError({ reason: 'CANCELLED', message: 'gone' }));
+  await expect(session.run).rejects.toThrow('gone');
+  session.answer(session.commands[1]!);
+  expect(session.counted()).toEqual({ OK: 1, CANCELLED: 2 });
 });

@@ -14,10 +14,11 @@ import type { Failure } from '../../kernel/failure.ts';
 import { partitionOf } from '../../kernel/hash.ts';
 import type { Timer } from '../../runtime/clock.ts';
 import { COORDINATOR } from '../../runtime/cluster/view.ts';
-import { failureToStatus } from '../../runtime/errors/status.ts';
+import { failureToStatus, reasonOf } from '../../runtime/errors/status.ts';
 import { deadlinePassed } from '../../runtime/router/call.ts';
 import { noLeader, type Place } from '../../runtime/router/place.ts';
 import { findFailure } from '../../runtime/router/rules.ts';
+import type { StreamRequestMeter } from '../../runtime/telemetry/metrics/requests.ts';
 import type { ActiveSpan } from '../../runtime/telemetry/spans.ts';
 import { Answers } from '../../runtime/transport/answers.ts';
 import type { CallContext, Duplex } from '../../runtime/transport/service.ts';
@@ -45,20 +46,25 @@ export interface StreamParts {
   readonly services: CoordinatorServices;
   readonly planner: Planner;
   readonly forwarder: Forwarder;
+  /** Absent: nobody counts. */
+  readonly requests: StreamRequestMeter | undefined;
 }
 
 /** One call of a stream, and whoever answers it. */
 class StreamCall implements ForwardedCaller {
   readonly session: ExecuteSession;
   readonly sequence: number;
+  /** When it was taken off the stream, on the monotonic clock. */
+  readonly beganMs: number;
   readonly callerMs: number;
   /** For what the call causes. */
   readonly traceparent: string;
   private readonly span: ActiveSpan | undefined;
 
-  constructor(session: ExecuteSession, sequence: number, callerMs: number, traceparent: string, span: ActiveSpan | undefined) {
+  constructor(session: ExecuteSession, sequence: number, beganMs: number, callerMs: number, traceparent: string, span: ActiveSpan | undefined) {
     this.session = session;
     this.sequence = sequence;
+    this.beganMs = beganMs;
     this.callerMs = callerMs;
     this.traceparent = span?.traceparent ?? traceparent;
     this.span = span;
@@ -101,6 +107,8 @@ export class ExecuteSession {
   private over = false;
   private idle: (() => void) | undefined;
   private sweepTimer: Timer | undefined;
+  /** When the last frame of calls was taken, on the monotonic clock. */
+  private takenMs = 0;
 
   constructor(parts: StreamParts, calls: Calls, context: CallContext) {
     this.parts = parts;
@@ -121,6 +129,7 @@ export class ExecuteSession {
       // The server stops: what waits for a leader surely was not executed, and hears so.
       await Promise.all(this.waiting);
       this.flush();
+      this.parts.requests?.failed(reasonOf(error), this.outstanding.size);
       throw error;
     } finally {
       this.over = true;
@@ -133,20 +142,21 @@ export class ExecuteSession {
   answer(call: StreamCall, result: ExecuteResult['result']): void {
     if (this.outstanding.get(call.sequence) !== call) return;
     this.outstanding.delete(call.sequence);
-    this.push(call.sequence, result);
+    this.push(call.sequence, result, call.beganMs);
     if (this.outstanding.size === 0) this.idle?.();
   }
 
   private take(frame: ExecuteStreamRequest): void {
     const { clock } = this.parts.services;
     const nowMs = clock.nowMs();
+    if (this.parts.requests !== undefined) this.takenMs = clock.monotonicMs();
     const partitions = coordinatorPartitions(this.parts.services);
     const refusal = this.parts.services.router.refuseWork();
     const { calls } = frame;
     for (let i = 0; i < calls.length; i++) {
       const call = calls[i]!;
       const failure = i >= LIMITS.calls ? TOO_LONG_A_FRAME : (refusal ?? this.submit(call, partitions, nowMs));
-      if (failure !== undefined) this.push(call.sequence, { $case: 'error', value: failureToStatus(failure) });
+      if (failure !== undefined) this.push(call.sequence, { $case: 'error', value: failureToStatus(failure) }, this.takenMs);
     }
     if (this.sweepTimer === undefined && this.outstanding.size > 0) this.scheduleSweep();
   }
@@ -161,7 +171,7 @@ export class ExecuteSession {
     const callerMs = remaining === undefined ? Infinity : nowMs + durationMs(remaining);
     if (callerMs <= nowMs) return deadlinePassed(false);
     const id = request!.transactionId === '' ? this.parts.services.newId() : request!.transactionId;
-    const call = new StreamCall(this, received.sequence, callerMs, traceparent, this.parts.services.spans.serve(METHOD, traceparent));
+    const call = new StreamCall(this, received.sequence, this.takenMs, callerMs, traceparent, this.parts.services.spans.serve(METHOD, traceparent));
     const partition = partitionOf(id, partitions);
     const place = this.parts.services.router.places.now(COORDINATOR, partition);
     if (place.type === 'nobody' && !this.forwarded) {
@@ -210,9 +220,14 @@ export class ExecuteSession {
     if (refusal !== undefined) call.onFailure(refusal);
   }
 
-  private push(sequence: number, result: ExecuteResult['result']): void {
+  private push(sequence: number, result: ExecuteResult['result'], beganMs: number): void {
     if (this.over) return;
     this.results.push({ sequence, result });
+    const { requests, services } = this.parts;
+    if (requests !== undefined) {
+      requests.ended(result?.$case === 'error' ? result.value.code : 0);
+      requests.took(services.clock.monotonicMs() - beganMs);
+    }
     this.bytes += RESULT_BYTES + causeBytes(result);
     if (this.bytes >= FRAME_BYTES) this.flush();
     else if (!this.scheduled) {

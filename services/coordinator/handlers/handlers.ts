@@ -22,7 +22,8 @@ export interface CoordinatorApi {
 export function coordinatorApi(services: CoordinatorServices): CoordinatorApi {
   const transactions = new TransactionHandlers(services);
   const forwarder = new Forwarder(services.router);
-  const parts: StreamParts = { services, planner: new Planner(services), forwarder };
+  const requests = services.metrics?.requests.stream(CoordinatorServiceService.executeStream.path);
+  const parts: StreamParts = { services, planner: new Planner(services), forwarder, requests };
   return {
     handlers: {
       execute: (request, context) => transactions.execute(request, context),

@@ -8,6 +8,7 @@ import type { Events } from '../../runtime/router/events.ts';
 import { noLeader, type LocalTerm } from '../../runtime/router/place.ts';
 import type { Router } from '../../runtime/router/router.ts';
 import { findFailure, type Rule } from '../../runtime/router/rules.ts';
+import type { Metrics } from '../../runtime/telemetry/metrics/metrics.ts';
 import type { Spans } from '../../runtime/telemetry/spans.ts';
 import type { CallContext } from '../../runtime/transport/service.ts';
 import type { Store } from '../../runtime/store/store.ts';
@@ -30,6 +31,8 @@ export interface CoordinatorServices {
   /** Type URLs of operations that only read. */
   readonly readOnlyTypes: ReadonlySet<string>;
   readonly spans: Spans;
+  /** Absent: nobody counts. */
+  readonly metrics?: Metrics | undefined;
   /** A new UUIDv7. */
   newId(): string;
 }

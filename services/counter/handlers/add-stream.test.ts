@@ -2,11 +2,11 @@ import * as grpc from '@grpc/grpc-js';
 import { describe, expect, test } from 'vitest';
 import type { AddResult, AddStreamRequest, AddStreamResponse } from '../../gen/txmesh/counter/v1/counter.ts';
 import type { Timer } from '../../runtime/clock.ts';
+import { StreamRequestMeter } from '../../runtime/telemetry/metrics/requests.ts';
+import { WatchedHistogram } from '../../runtime/telemetry/metrics/watched-histograms.ts';
 import type { CallContext, Duplex } from '../../runtime/transport/service.ts';
-import { AddSession, MAX_OUTSTANDING } from './add-stream.ts';
+import { type AddParts, AddSession, MAX_OUTSTANDING } from './add-stream.ts';
 import type { AddBatch, PendingAdd } from './chunk.ts';
-import type { Dispatcher } from './dispatch.ts';
-import type { CounterServices } from './service.ts';
 
 const SESSION = '018bcfe5-6800-7000-8000-000000000001';
 
@@ -15,6 +15,8 @@ class Scene {
   readonly sent: { readonly batch: AddBatch; readonly adds: readonly PendingAdd[] }[] = [];
   readonly written: AddStreamResponse[] = [];
   readonly states: string[] = [];
+  readonly durations = new WatchedHistogram([0.1, 1], {});
+  private readonly requests = new StreamRequestMeter('AddStream', this.durations);
   ended: Promise<void>;
   nowMs = 1_700_000_000_000;
   full = false;
@@ -53,8 +55,8 @@ class Scene {
     };
     const dispatcher = { send: (batch: AddBatch, adds: readonly PendingAdd[]) => void this.sent.push({ batch, adds }) };
     const context: CallContext = { signal: new AbortController().signal, deadlineMs: Infinity, traceparent: undefined, forwarded: false, peer: '', metadata: new grpc.Metadata() };
-    const session = new AddSession(services as unknown as CounterServices, dispatcher as unknown as Dispatcher, { serve: () => undefined }, calls, context);
-    this.ended = session.run();
+    const parts = { services, dispatcher, spans: { serve: () => undefined }, requests: this.requests } as unknown as AddParts;
+    this.ended = new AddSession(parts, calls, context).run();
   }
 
   send(from: number, count: number, more: Partial<AddStreamRequest> = {}): void {
@@ -70,6 +72,15 @@ class Scene {
   async results(): Promise<AddResult[]> {
     await new Promise((resolve) => setImmediate(resolve));
     return this.written.splice(0).flatMap(({ results }) => results);
+  }
+
+  /** Adds that were counted, by status. */
+  counted(): Record<string, number> {
+    const found: Record<string, number> = {};
+    this.requests.read((value, attributes) => {
+      if (value > 0) found[String(attributes['grpc.status'])] = value;
+    });
+    return found;
   }
 
   pass(ms: number): void {
@@ -116,6 +127,9 @@ describe('a stream of adds', () => {
     scene.send(4, 1, { remaining: { seconds: 0n, nanos: 0 } });
     expect((await scene.results())[0]?.error?.message).not.toContain('not known');
     expect(scene.sent.length).toBe(2);
+    expect(scene.counted()).toEqual({ DEADLINE_EXCEEDED: 3, OK: 1 });
+    // What was refused at once took no time.
+    expect(scene.durations.read()).toMatchObject({ count: 4, sum: 0.75, buckets: { counts: [1, 3, 0] } });
   });
 
   test('what is beyond the bound is refused with a retry delay, and taken when there is room', async () => {

@@ -7,9 +7,10 @@ import type { AddResult, AddStreamRequest, AddStreamResponse } from '../../gen/t
 import type { Failure } from '../../kernel/failure.ts';
 import type { Timer } from '../../runtime/clock.ts';
 import { FailureError } from '../../runtime/errors/failure-error.ts';
-import { failureToStatus } from '../../runtime/errors/status.ts';
+import { failureToStatus, reasonOf } from '../../runtime/errors/status.ts';
 import { deadlinePassed } from '../../runtime/router/call.ts';
 import { findFailure } from '../../runtime/router/rules.ts';
+import type { StreamRequestMeter } from '../../runtime/telemetry/metrics/requests.ts';
 import type { ActiveSpan, Spans } from '../../runtime/telemetry/spans.ts';
 import { Answers } from '../../runtime/transport/answers.ts';
 import type { CallContext, Duplex } from '../../runtime/transport/service.ts';
@@ -38,13 +39,16 @@ class Frame implements AddBatch {
   readonly settledBelow: number;
   readonly context: CallContext;
   readonly callerMs: number;
+  /** When it was taken off the stream, on the monotonic clock. */
+  readonly beganMs: number;
   private readonly stream: AddSession;
   private readonly span: ActiveSpan | undefined;
   private left: number;
   private readonly answered: Set<number> | undefined;
 
-  constructor(stream: AddSession, service: AddBatch['service'], request: AddStreamRequest, context: CallContext, span: ActiveSpan | undefined) {
+  constructor(stream: AddSession, service: AddBatch['service'], request: AddStreamRequest, beganMs: number, context: CallContext, span: ActiveSpan | undefined) {
     this.stream = stream;
+    this.beganMs = beganMs;
     this.service = service;
     this.session = request.session;
     this.settledBelow = request.settledBelow;
@@ -61,7 +65,7 @@ class Frame implements AddBatch {
       if (this.answered.has(sequence)) return;
       this.answered.add(sequence);
     }
-    this.stream.push(this.session, toResult(sequence, outcome));
+    this.stream.push(this, toResult(sequence, outcome));
     if (--this.left > 0) return;
     this.span?.end();
     this.stream.finished(this);
@@ -79,10 +83,20 @@ class Frame implements AddBatch {
   }
 }
 
+/** What the sessions of a process share. */
+export interface AddParts {
+  readonly services: CounterServices;
+  readonly dispatcher: Dispatcher;
+  readonly spans: Pick<Spans, 'serve'>;
+  /** Absent: nobody counts. */
+  readonly requests: StreamRequestMeter | undefined;
+}
+
 export class AddSession {
   private readonly services: CounterServices;
   private readonly dispatcher: Dispatcher;
   private readonly spans: Pick<Spans, 'serve'>;
+  private readonly requests: StreamRequestMeter | undefined;
   private readonly calls: Calls;
   private readonly answers: Answers<AddStreamResponse>;
   private readonly context: CallContext;
@@ -95,11 +109,14 @@ export class AddSession {
   private over = false;
   private idle: (() => void) | undefined;
   private sweepTimer: Timer | undefined;
+  /** Of the turn of the event loop in which results are gathered, on the monotonic clock. */
+  private turnMs = 0;
 
-  constructor(services: CounterServices, dispatcher: Dispatcher, spans: Pick<Spans, 'serve'>, calls: Calls, context: CallContext) {
+  constructor({ services, dispatcher, spans, requests }: AddParts, calls: Calls, context: CallContext) {
     this.services = services;
     this.dispatcher = dispatcher;
     this.spans = spans;
+    this.requests = requests;
     this.calls = calls;
     this.answers = new Answers(calls);
     this.context = context;
@@ -114,6 +131,7 @@ export class AddSession {
       await this.calls.drained();
     } catch (error) {
       this.flush();
+      this.requests?.failed(reasonOf(error), this.outstanding);
       throw error;
     } finally {
       this.over = true;
@@ -123,10 +141,10 @@ export class AddSession {
     }
   }
 
-  push(session: string, result: AddResult): void {
+  push({ session, beganMs }: Frame, result: AddResult): void {
     if (this.over) return;
     this.outstanding--;
-    this.append(session, result);
+    this.append(session, result, beganMs);
   }
 
   finished(frame: Frame): void {
@@ -136,11 +154,12 @@ export class AddSession {
 
   private take(request: AddStreamRequest): void {
     const { adds, session } = request;
+    const beganMs = this.requests === undefined ? 0 : this.services.clock.monotonicMs();
     const failure = this.refusal(request);
     if (failure !== undefined) {
       // What is wrong with a message is wrong with each of its adds; one without any has nobody to tell.
       const error = failureToStatus(failure);
-      for (const { sequence } of adds) this.append(session, { sequence, value: undefined, error });
+      for (const { sequence } of adds) this.append(session, { sequence, value: undefined, error }, beganMs);
       return;
     }
     if (adds.length === 0) return;
@@ -150,7 +169,7 @@ export class AddSession {
     const span = this.spans.serve(METHOD, traceparent);
     const { signal, forwarded, peer, metadata } = this.context;
     const context: CallContext = { signal, forwarded, peer, metadata, deadlineMs, traceparent: span?.traceparent ?? traceparent };
-    const frame = new Frame(this, counterService(this.services, request.participant), request, context, span);
+    const frame = new Frame(this, counterService(this.services, request.participant), request, beganMs, context, span);
     const pending = namedAdds(adds);
     this.frames.set(frame, pending);
     this.outstanding += pending.length;
@@ -172,8 +191,9 @@ export class AddSession {
     }
   }
 
-  private append(session: string, result: AddResult): void {
+  private append(session: string, result: AddResult, beganMs: number): void {
     if (this.over) return;
+    this.count(result, beganMs);
     if (session !== this.session) {
       this.flush();
       this.session = session;
@@ -188,6 +208,14 @@ export class AddSession {
         this.flush();
       });
     }
+  }
+
+  private count({ error }: AddResult, beganMs: number): void {
+    if (this.requests === undefined) return;
+    // Results are many: one look at the clock does for all that come together.
+    if (!this.scheduled) this.turnMs = this.services.clock.monotonicMs();
+    this.requests.ended(error?.code ?? 0);
+    this.requests.took(this.turnMs - beganMs);
   }
 
   private flush(): void {

@@ -5,7 +5,7 @@ import { CounterPartitionServiceService } from '../../gen/txmesh/counter/v1/coun
 import type { Spans } from '../../runtime/telemetry/spans.ts';
 import type { Handlers } from '../../runtime/transport/service.ts';
 import { AddHandlers } from './adds.ts';
-import { AddSession } from './add-stream.ts';
+import { type AddParts, AddSession } from './add-stream.ts';
 import { AdministrationHandlers } from './administration.ts';
 import { Dispatcher } from './dispatch.ts';
 import { Leading } from './leading.ts';
@@ -38,6 +38,8 @@ export function counterApi(services: CounterServices, { peers, spans, log }: Cou
   const dispatcher = new Dispatcher(services, port);
   const values = new Values(services, port);
   const adds = new AddHandlers(services, dispatcher);
+  const requests = services.metrics?.requests.stream(CounterServiceService.addStream.path);
+  const streams: AddParts = { services, dispatcher, spans, requests };
   const reads = new ReadHandlers(services, port, values);
   const administration = new AdministrationHandlers(services, reads, values);
   const leading = new Leading({ services, port, peers, log });
@@ -50,7 +52,7 @@ export function counterApi(services: CounterServices, { peers, spans, log }: Cou
       listCounters: (request, context) => listCounters(services, port, request, context),
       add: (request, context) => adds.add(request, context),
       batchAdd: (request, context) => adds.batchAdd(request, context),
-      addStream: (calls, context) => new AddSession(services, dispatcher, spans, calls, context).run(),
+      addStream: (calls, context) => new AddSession(streams, calls, context).run(),
       get: (request, context) => reads.get(request, context),
       batchGet: (request, context) => reads.batchGet(request, context),
       compareAndSet: (request, context) => administration.compareAndSet(request, context),

@@ -4,6 +4,7 @@ import type { Failure } from '../failure.ts';
 import type { StepInput } from '../kernel.ts';
 import { recordOutcome, recordView, shortView } from './records.ts';
 import { type CoordinatorState, emitView, type Out, replyTransaction, send } from './state.ts';
+import type { AbortLabel } from './tally.ts';
 import { isOutstanding, type Transaction } from './transaction.ts';
 import type { TransactionRecord, TransactionView } from './types.ts';
 
@@ -44,6 +45,7 @@ export function decideCommit(state: CoordinatorState, transaction: Transaction, 
 /**
  * Decides to abort: durable, because a client hears it (invariant T2). Branches are told once, without
  * waiting for an answer; one that does not hear it inquires (invariant T3).
+ * @param label what it counts as
  */
 export function decideAbort(
   state: CoordinatorState,
@@ -51,10 +53,11 @@ export function decideAbort(
   cause: Failure,
   input: StepInput,
   out: Out,
+  label: AbortLabel = cause.reason,
 ): TransactionRecord {
   const { id } = transaction;
   const record = recordOutcome(transaction, 'abort', input.nowMs, cause);
-  state.tally?.aborted(cause.reason);
+  state.tally?.aborted(label);
   countPrepare(state, transaction, input);
   if (!state.bugs.has('abort-not-durable')) {
     state.outcomes.record(id, record, out);

@@ -8,12 +8,15 @@ import { decideAbort, recordAbort } from './decisions.ts';
 import { MODES } from './modes.ts';
 import { recordView, shortView } from './records.ts';
 import { type CoordinatorState, emit, type Out, replyFailure, replyTransaction } from './state.ts';
+import type { AbortLabel } from './tally.ts';
 import { addBranch, newTransaction, sameAttempt, type Transaction, viewTransaction } from './transaction.ts';
 import { type Begin, type Command, type Execute, INTERACTIVE, type TransactionRecord } from './types.ts';
 
 /** Most callers that may wait for one transaction. */
 const ORIGIN_LIMIT = 16;
 const RETRY_AFTER_MS = 100;
+/** Who gives a transaction less time to be decided has chosen that it may be too little. */
+const SHORT_TIMEOUT_MS = 1000;
 
 export function execute(state: CoordinatorState, command: Execute, input: StepInput, out: Out): void {
   const { origin, transactionId, fingerprint, branches } = command;
@@ -143,7 +146,7 @@ export function expire(state: CoordinatorState, transactionId: string, attempt: 
   const transaction = state.underway.get(transactionId);
   if (transaction === undefined || transaction.phase === 'committing') return;
   if (!sameAttempt(transaction.attempt, attempt) || input.nowMs < transaction.deadlineMs) return;
-  decideAbort(state, transaction, timedOut(transaction), input, out);
+  decideAbort(state, transaction, timedOut(transaction), input, out, timeoutLabel(transaction));
 }
 
 /** Waits with the others for the outcome; answers at once where it is decided or too many wait. */
@@ -214,6 +217,13 @@ function timedOut(transaction: Transaction): Failure {
   const step = transaction.phase === 'active' ? 'asked to commit' : 'decided';
   const message = `transaction ${transaction.id} was not ${step} within its timeout.${where ?? ''}${why ?? ''}`;
   return { reason: 'TRANSACTION_TIMEOUT', message };
+}
+
+/** Whose doing a timeout was. */
+function timeoutLabel({ phase, prepareMs, deadlineMs, branches }: Transaction): AbortLabel {
+  if (phase === 'active') return 'left';
+  const short = prepareMs !== undefined && deadlineMs - prepareMs < SHORT_TIMEOUT_MS;
+  return short && branches.every(({ lastError }) => lastError === undefined) ? 'short_timeout' : 'TRANSACTION_TIMEOUT';
 }
 
 function expired(id: string): Failure {

@@ -40,6 +40,34 @@ describe('a tally', () => {
     expect(told).toHaveLength(3);
   });
 
+  it('is told whose doing a timeout was', () => {
+    const { told, mesh } = counting();
+    const aborts = (): string[] => told.splice(0).filter((line) => line.startsWith('aborted'));
+    // Begun, and never asked to commit.
+    mesh.begin(idAt(START_MS, 2), 500);
+    mesh.pass(500);
+    expect(aborts()).toEqual(['aborted left']);
+    // Too little time for votes that are on their way.
+    mesh.execute(idAt(START_MS, 3), TWO, { timeoutMs: 999 });
+    mesh.pass(999);
+    expect(aborts()).toEqual(['aborted short_timeout']);
+    const attempt = mesh.begin(idAt(START_MS, 4), 30_000);
+    mesh.step({ type: 'enlist', branch: { transactionId: idAt(START_MS, 4), attempt, coordinatorPartition: 3, participant: 'inventory', partition: 2 }, epoch: 77 });
+    mesh.pass(29_500);
+    mesh.step({ type: 'commit', transactionId: idAt(START_MS, 4), attempt });
+    mesh.pass(500);
+    expect(aborts()).toEqual(['aborted short_timeout']);
+    // Time enough; or little, but a participant could not be reached.
+    mesh.execute(idAt(START_MS, 5), TWO, { timeoutMs: 1000 });
+    mesh.pass(1000);
+    expect(aborts()).toEqual(['aborted TRANSACTION_TIMEOUT']);
+    mesh.take();
+    mesh.execute(idAt(START_MS, 6), TWO, { timeoutMs: 500 });
+    mesh.receive({ type: 'undelivered', branch: mesh.take()[0]!.branch, failure: { reason: 'NO_LEADER', message: 'nobody' } });
+    mesh.pass(500);
+    expect(aborts()).toEqual(['aborted TRANSACTION_TIMEOUT']);
+  });
+
   it('is told of an abort once, with its reason, and of none that was decided before', () => {
     const { told, mesh } = counting();
     mesh.execute(ID, TWO);

@@ -2,10 +2,16 @@
 
 import type { Reason } from '../failure.ts';
 
+/**
+ * What an abort counts as: its reason; or, of a timeout that is its caller's own doing, `left` (it was begun, and
+ * nobody asked to commit it in time) or `short_timeout` (it had too little time to be decided, and nothing failed).
+ */
+export type AbortLabel = Reason | 'left' | 'short_timeout';
+
 export interface CoordinatorTally {
   /** An outcome is decided; durable with the batch. */
   committed(): void;
-  aborted(reason: Reason): void;
+  aborted(as: AbortLabel): void;
   /** From the first prepare to the decision, milliseconds. */
   prepared(durationMs: number): void;
   /** From the decision to the last acknowledgement, milliseconds. */

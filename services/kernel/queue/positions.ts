@@ -39,6 +39,19 @@ export class PositionSet {
     return block !== undefined && (block.bits[(position & (BLOCK_POSITIONS - 1)) >> 3]! & (1 << (position & 7))) !== 0;
   }
 
+  /** The first position from this one on that is not in the set. What is full is stepped over. */
+  nextMissing(from: number): number {
+    let position = Math.max(from, this.through + 1);
+    if (this.aboveCount === 0) return position;
+    for (;;) {
+      const block = this.blocks.get(blockOf(position));
+      if (block === undefined) return position;
+      if (block.count === BLOCK_POSITIONS) position = (blockOf(position) + 1) * BLOCK_POSITIONS;
+      else if (this.has(position)) position++;
+      else return position;
+    }
+  }
+
   /** False: it was in the set before. */
   add(position: number): boolean {
     if (position <= this.through) return false;

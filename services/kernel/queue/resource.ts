@@ -71,8 +71,8 @@ export class QueueResource implements Resource<QueueTypes> {
   }
 
   /** One by one; each costs little, whatever its backlog. */
-  *survey(): Generator<SubscriptionSurvey> {
-    for (const subscription of this.state.subscriptions.values()) if (subscription.topic !== undefined) yield surveyOf(subscription);
+  *survey(nowMs: number): Generator<SubscriptionSurvey> {
+    for (const subscription of this.state.subscriptions.values()) if (subscription.topic !== undefined) yield surveyOf(subscription, nowMs);
   }
 
   // Recovery

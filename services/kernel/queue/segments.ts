@@ -24,6 +24,9 @@ export class Segment {
   remaining = 0;
   /** Messages that a prepared transaction acknowledges. */
   staged = 0;
+  /** The earliest time at which one of the first so many messages is due, found when it was asked for. */
+  private dueOfFirstMs = Infinity;
+  private dueLookedAt = 0;
 
   constructor(first: number, publishMs: number, kept: boolean, sizes: number[] = []) {
     this.first = first;
@@ -86,6 +89,20 @@ export class Segment {
 
   deliverAtOf(position: number): number {
     return this.deliverAtMs?.[position - this.first] ?? 0;
+  }
+
+  /** When a message may be delivered first. */
+  dueMsOf(position: number): number {
+    return this.deliverAtOf(position) || this.publishMs;
+  }
+
+  /** When the first of the messages may be delivered. */
+  get earliestDueMs(): number {
+    if (this.deliverAtMs === undefined) return this.publishMs;
+    const { deliverAtMs, publishMs } = this;
+    for (; this.dueLookedAt < deliverAtMs.length; this.dueLookedAt++)
+      this.dueOfFirstMs = Math.min(this.dueOfFirstMs, deliverAtMs[this.dueLookedAt]! || publishMs);
+    return this.dueOfFirstMs;
   }
 
   /** 0: it does not expire by itself. */

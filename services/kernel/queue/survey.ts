@@ -7,12 +7,31 @@ export interface SubscriptionSurvey {
   readonly backlog: number;
   /** Messages that are delivered and not settled. */
   readonly inFlight: number;
-  /** When the oldest of the backlog was published, wall time in milliseconds. */
-  readonly oldestPublishMs: number | undefined;
+  /** Since when the one of the backlog waits that has waited longest, wall time in milliseconds. */
+  readonly waitingSinceMs: number | undefined;
 }
 
-/** Looks at one message, whatever the backlog. */
-export function surveyOf({ config, topic, set, outstanding, backlog }: Subscription): SubscriptionSurvey {
-  const oldest = backlog === 0 ? undefined : topic?.segments.atOrAfter(set.acknowledged.floor + 1);
-  return { name: config.name, backlog, inFlight: outstanding.size, oldestPublishMs: oldest?.publishMs };
+export function surveyOf(subscription: Subscription, nowMs: number): SubscriptionSurvey {
+  const { config, outstanding, backlog } = subscription;
+  return { name: config.name, backlog, inFlight: outstanding.size, waitingSinceMs: backlog === 0 ? undefined : waitingSinceMs(subscription, nowMs) };
+}
+
+/**
+ * A message waits from the time when it may be delivered. Where none is delayed that is the first one's;
+ * those that are not due yet are passed over segment by segment.
+ */
+function waitingSinceMs({ topic, set: { acknowledged } }: Subscription, nowMs: number): number | undefined {
+  let sinceMs = Infinity;
+  let position = acknowledged.floor + 1;
+  for (const segment of topic?.segments.from(position) ?? []) {
+    // Nothing is due before it is published, so what comes later has not waited longer.
+    if (segment.publishMs >= sinceMs) break;
+    if (segment.earliestDueMs >= sinceMs || segment.earliestDueMs > nowMs) continue;
+    position = acknowledged.nextMissing(Math.max(position, segment.first));
+    for (; position < segment.end && sinceMs > segment.publishMs; position = acknowledged.nextMissing(position + 1)) {
+      const dueMs = segment.dueMsOf(position);
+      if (dueMs <= nowMs) sinceMs = Math.min(sinceMs, dueMs);
+    }
+  }
+  return sinceMs === Infinity ? undefined : sinceMs;
 }

@@ -43,6 +43,9 @@ export function queueHandlers(services: QueueServices): Handlers<ReturnType<type
   const admin = new AdminHandlers(services);
   const lists = new ListHandlers(services);
   const budget = new Budget(PUBLISH_BUDGET_BYTES);
+  const requests = services.metrics?.requests;
+  const publishing = { services, budget, requests: requests?.stream(QueueServiceService.publishStream.path) };
+  const pulling = { services, requests: requests?.stream(QueueServiceService.streamingPull.path) };
   return {
     createTopic: (request, context) => admin.createTopic(request, context),
     getTopic: (request, context) => admin.getTopic(request, context),
@@ -66,9 +69,9 @@ export function queueHandlers(services: QueueServices): Handlers<ReturnType<type
     listSnapshots: (request, context) => lists.listSnapshots(request, context),
     deleteSnapshot: (request, context) => admin.snapshotChange(QueueServiceService.deleteSnapshot, request, context, {}),
     publish: (request, context) => publish(services, budget, request, context),
-    publishStream: (calls, context) => new PublishSession(services, budget, calls, context).run(),
+    publishStream: (calls, context) => new PublishSession(publishing, calls, context).run(),
     pull: (request, context) => pull(services, request, context),
-    streamingPull: (calls, context) => new PullSession(services, calls, context).run(),
+    streamingPull: (calls, context) => new PullSession(pulling, calls, context).run(),
     acknowledge: (request, context) => acknowledge(services, request, context),
     modifyAckDeadline: (request, context) => modifyAckDeadline(services, request, context),
     checkDeliveries: (request, context) => checkDeliveries(services, request, context),

@@ -41,15 +41,15 @@ export class QueueMeter {
   }
 
   private read(observe: Observe<(typeof GAUGES)[number]>): void {
+    const nowMs = this.clock.nowMs();
     const sums = new Map<Attributes, { backlog: number; inFlight: number; oldestMs: number | undefined }>();
     for (const resource of led(this.resources)) {
-      for (const { name, backlog, inFlight, oldestPublishMs } of resource.survey()) {
+      for (const { name, backlog, inFlight, waitingSinceMs } of resource.survey(nowMs)) {
         const attributes = this.subscriptions.of(name);
         const { backlog: b = 0, inFlight: f = 0, oldestMs } = sums.get(attributes) ?? {};
-        sums.set(attributes, { backlog: b + backlog, inFlight: f + inFlight, oldestMs: earlier(oldestMs, oldestPublishMs) });
+        sums.set(attributes, { backlog: b + backlog, inFlight: f + inFlight, oldestMs: earlier(oldestMs, waitingSinceMs) });
       }
     }
-    const nowMs = this.clock.nowMs();
     for (const [attributes, { backlog, inFlight, oldestMs }] of sums) {
       observe('txmesh.queue.backlog', backlog, attributes);
       observe('txmesh.queue.in_flight', inFlight, attributes);

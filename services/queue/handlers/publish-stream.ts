@@ -8,6 +8,8 @@ import type { NewMessage } from '../../kernel/queue/types.ts';
 import { MAX_AHEAD } from '../../kernel/sessions/types.ts';
 import { FailureError } from '../../runtime/errors/failure-error.ts';
 import { orEmpty, transactionId, Violations } from '../../runtime/router/rules.ts';
+import { reasonOf } from '../../runtime/errors/status.ts';
+import type { StreamRequestMeter } from '../../runtime/telemetry/metrics/requests.ts';
 import { Answers } from '../../runtime/transport/answers.ts';
 import type { CallContext, Duplex } from '../../runtime/transport/service.ts';
 import type { Service } from '../../runtime/cluster/view.ts';
@@ -25,9 +27,18 @@ const PAUSE_BYTES = 16 * 1024 * 1024;
 
 type Calls = Duplex<PublishFrame, Buffer>;
 
+/** What the sessions of a process share. */
+export interface PublishParts {
+  readonly services: QueueServices;
+  readonly budget: Budget;
+  /** Absent: nobody counts. */
+  readonly requests: StreamRequestMeter | undefined;
+}
+
 export class PublishSession {
   private readonly services: QueueServices;
   private readonly budget: Budget;
+  private readonly requests: StreamRequestMeter | undefined;
   private readonly calls: Calls;
   private readonly answers: Answers<Buffer>;
   private readonly context: CallContext;
@@ -45,10 +56,13 @@ export class PublishSession {
   private published: PublishedRun[] = [];
   private refused: RefusedRun[] = [];
   private scheduled = false;
+  /** When the last frame was taken, on the monotonic clock. */
+  private takenMs = 0;
 
-  constructor(services: QueueServices, budget: Budget, calls: Calls, context: CallContext) {
+  constructor({ services, budget, requests }: PublishParts, calls: Calls, context: CallContext) {
     this.services = services;
     this.budget = budget;
+    this.requests = requests;
     this.calls = calls;
     this.answers = new Answers(calls);
     this.context = context;
@@ -61,12 +75,16 @@ export class PublishSession {
       if (this.outstanding > 0) await new Promise<void>((resolve) => (this.idle = resolve));
       this.flush();
       await this.calls.drained();
+    } catch (error) {
+      this.requests?.failed(reasonOf(error), this.outstanding);
+      throw error;
     } finally {
       this.over = true;
     }
   }
 
   private take(frame: PublishFrame): void {
+    if (this.requests !== undefined) this.takenMs = this.services.clock.monotonicMs();
     this.open(frame);
     this.settledBelow = Math.max(this.settledBelow, frame.settledBelow);
     const { sequences, messages } = frame;
@@ -77,7 +95,7 @@ export class PublishSession {
     for (let i = 0; i < messages.length; i++) {
       const message = messages[i]!;
       const failure = refusal ?? ('reason' in message ? message : this.wrongSequence(sequences[i]!));
-      if (failure !== undefined || 'reason' in message) this.refuse(sequences[i]!, failure ?? (message as Failure));
+      if (failure !== undefined || 'reason' in message) this.refuse(sequences[i]!, failure ?? (message as Failure), this.takenMs);
       else this.add(groups, message, sequences[i]!);
     }
     for (const [partition, group] of groups) this.send(partition, group);
@@ -138,7 +156,8 @@ export class PublishSession {
   }
 
   private newGroup(partition: number): PublishGroup {
-    const group: PublishGroup = { sequences: [], messages: [], bytes: 0, done: (result) => this.onDone(group, partition, result) };
+    const { takenMs } = this;
+    const group: PublishGroup = { sequences: [], messages: [], bytes: 0, done: (result) => this.onDone(group, partition, result, takenMs) };
     return group;
   }
 
@@ -156,16 +175,18 @@ export class PublishSession {
     lane.publish(group, this.settledBelow);
   }
 
-  private onDone({ sequences, bytes }: PublishGroup, partition: number, result: Published | Failure): void {
+  private onDone({ sequences, bytes }: PublishGroup, partition: number, result: Published | Failure, takenMs: number): void {
     this.outstanding -= sequences.length;
     this.bytes -= bytes;
     this.budget.give(bytes);
     if (!this.over) {
       for (let i = 0; i < sequences.length; i++) {
         const failure = 'reason' in result ? result : result.failures?.get(i);
-        if (failure !== undefined) this.refuse(sequences[i]!, failure);
+        if (failure !== undefined) this.refuse(sequences[i]!, failure, takenMs);
         else if (!('reason' in result)) this.confirm(sequences[i]!, partition, result.incarnation, result.positions[i]!);
       }
+      const published = 'reason' in result ? 0 : sequences.length - (result.failures?.size ?? 0);
+      if (published > 0) this.count(undefined, published, takenMs);
       if (this.paused && this.bytes < PAUSE_BYTES / 2) {
         this.paused = false;
         this.calls.resume();
@@ -187,11 +208,20 @@ export class PublishSession {
     this.schedule();
   }
 
-  private refuse(sequence: number, failure: Failure): void {
+  private refuse(sequence: number, failure: Failure, takenMs: number): void {
+    this.count(failure, 1, takenMs);
     const last = this.refused.at(-1);
     if (last !== undefined && last.failure === failure && last.sequence + last.count === sequence) last.count++;
     else this.refused.push({ sequence, count: 1, failure });
     this.schedule();
+  }
+
+  private count(failure: Failure | undefined, times: number, takenMs: number): void {
+    const { requests } = this;
+    if (requests === undefined) return;
+    if (failure === undefined) requests.ended(0, times);
+    else requests.failed(failure.reason, times);
+    requests.took(this.services.clock.monotonicMs() - takenMs, times);
   }
 
   /** Once all that this turn of the event loop brings is here. */

@@ -51,7 +51,7 @@ test('what a partition without a leader has delivered does not keep the room of 
     drained: async () => undefined,
   };
   const context = { deadlineMs: Infinity, signal: new AbortController().signal, forwarded: false };
-  const session = new PullSession(services, calls as unknown as Duplex<ConsumerFrame, Buffer>, context as unknown as CallContext).run();
+  const session = new PullSession({ services, requests: undefined }, calls as unknown as Duplex<ConsumerFrame, Buffer>, context as unknown as CallContext).run();
   await vi.waitUntil(() => pulled[0]! > 20, { timeout: 10_000 });
   expect(pulled[1]).toBe(1);
   consumer.resolve();

@@ -10,6 +10,7 @@ import type { Service } from '../../runtime/cluster/view.ts';
 import { FailureError } from '../../runtime/errors/failure-error.ts';
 import { surelyNotExecuted } from '../../runtime/errors/status.ts';
 import { Violations, wholeNumber } from '../../runtime/router/rules.ts';
+import type { StreamRequestMeter } from '../../runtime/telemetry/metrics/requests.ts';
 import type { CallContext, Duplex } from '../../runtime/transport/service.ts';
 import { encodeDeliveryFrame, peekReceived, type ConsumerFrame, type Delivered } from '../codec-frames.ts';
 import { parseAckId } from '../codec-ids.ts';
@@ -45,8 +46,16 @@ interface Confirming {
   open: number;
 }
 
+/** What the sessions of a process share. */
+export interface PullParts {
+  readonly services: QueueServices;
+  /** Counts acknowledgements and demands. Absent: nobody counts. */
+  readonly requests: StreamRequestMeter | undefined;
+}
+
 export class PullSession {
   private readonly services: QueueServices;
+  private readonly requests: StreamRequestMeter | undefined;
   private readonly calls: Calls;
   private readonly context: CallContext;
   private service: Service | undefined;
@@ -70,8 +79,9 @@ export class PullSession {
   private fail: ((failure: Failure) => void) | undefined;
   private idle: (() => void) | undefined;
 
-  constructor(services: QueueServices, calls: Calls, context: CallContext) {
+  constructor({ services, requests }: PullParts, calls: Calls, context: CallContext) {
     this.services = services;
+    this.requests = requests;
     this.calls = calls;
     this.context = context;
   }
@@ -158,7 +168,10 @@ export class PullSession {
     const frame: Confirming = { sequence, open: groups.length };
     this.confirming.push(frame);
     this.addFailures(failed);
-    const nowMs = this.services.clock.nowMs();
+    this.countFailures(failed);
+    const { clock } = this.services;
+    const nowMs = clock.nowMs();
+    const takenMs = clock.monotonicMs();
     const deadlineMs = Math.min(this.context.deadlineMs, nowMs + SETTLE_MS);
     const settling = { service, subscription: this.subscription, forwarded: this.context.forwarded, deadlineMs };
     for (const group of groups) {
@@ -170,6 +183,9 @@ export class PullSession {
       });
       settle(this.services, settling, group, (failures) => {
         frame.open--;
+        this.countFailures(failures);
+        this.requests?.ended(0, group.ackIds.length - failures.length);
+        this.requests?.took(clock.monotonicMs() - takenMs, group.ackIds.length);
         this.addFailures(failures);
         this.confirm();
       });
@@ -181,6 +197,10 @@ export class PullSession {
     if (failed.length === 0) return;
     this.failures.push(...failed);
     this.schedule();
+  }
+
+  private countFailures(failed: readonly SettleFailed[]): void {
+    if (this.requests !== undefined) for (const { failure } of failed) this.requests.failed(failure.reason);
   }
 
   /** In the order of the frames. */
@@ -256,6 +276,8 @@ export class PullSession {
 
   private onPulled(lane: PullLane, pulled: Pulled): void {
     if (this.over) return;
+    if (pulled.type === 'failed') this.requests?.failed(pulled.failure.reason);
+    else this.requests?.ended(0);
     switch (pulled.type) {
       case 'failed':
         return this.onFailed(lane, pulled.failure);
@@ -321,7 +343,6 @@ export class PullSession {
     this.pump();
   }
 }
-
 
 const ONLY_FIRST: Failure = {
   reason: 'INVALID_FIELD',

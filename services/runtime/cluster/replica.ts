@@ -83,6 +83,11 @@ export class Replica {
     return this.holder.isValid();
   }
 
+  /** It was part of the cluster, and its lease is over against its will: what it knows of leaders may be long past. */
+  get cutOff(): boolean {
+    return this.announced !== undefined && !this.draining && !this.connected;
+  }
+
   /** Hands every partition over and leaves. Resolves when this replica leads nothing any more. */
   async drain(): Promise<void> {
     this.draining = true;

@@ -10,6 +10,7 @@ import type { Any } from '../../gen/google/protobuf/any.ts';
 import { BadRequest, ErrorInfo, RetryInfo } from '../../gen/google/rpc/error_details.ts';
 import { Status } from '../../gen/google/rpc/status.ts';
 import { durationMs, toDuration } from '../transport/time.ts';
+import { FailureError } from './failure-error.ts';
 
 export const ERROR_DOMAIN = 'txmesh';
 /** Where gRPC carries a google.rpc.Status beside its own code and message. */
@@ -176,6 +177,11 @@ function foreignFailure(code: grpc.status, details: string): Failure {
     default:
       return { reason: 'INTERNAL', message: `${name}: ${message}`, metadata };
   }
+}
+
+/** Why something ended that threw this. What is no failure is an error of the software. */
+export function reasonOf(error: unknown): Reason {
+  return error instanceof FailureError ? error.failure.reason : 'INTERNAL';
 }
 
 /** Whether the request was surely not executed, so that it may be sent again as it is (invariant P8). */

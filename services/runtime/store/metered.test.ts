@@ -7,10 +7,11 @@ import { AmbiguousWrite, DuplicateKey, LeaseLost, StoreFull, StoreUnavailable } 
 import { MemoryStore } from './memory.ts';
 import { MeteredStore } from './metered.ts';
 import { storeConformance } from './testing/conformance.ts';
+import { WatchedHistograms } from '../telemetry/metrics/watched-histograms.ts';
 
 function metered(store: MemoryStore) {
   const reader = new ScrapedReader();
-  const metrics = new Metrics(new MeterProvider({ readers: [reader] }).getMeter('test'));
+  const metrics = new Metrics(new MeterProvider({ readers: [reader] }).getMeter('test'), new WatchedHistograms({ name: 'test' }));
   const failures = async (): Promise<Record<string, number>> => {
     const { resourceMetrics } = await reader.collect();
     const points = resourceMetrics.scopeMetrics[0]!.metrics.find(({ descriptor }) => descriptor.name === 'txmesh.store.failures')!.dataPoints;

@@ -7,6 +7,7 @@
 import { logs as logsApi, metrics, type Logger } from '@opentelemetry/api';
 import type { MetricsEndpoint } from './metrics/endpoint.ts';
 import type { Metrics } from './metrics/metrics.ts';
+import type { WatchedHistograms } from './metrics/watched-histograms.ts';
 import { TelemetryError } from './telemetry-error.ts';
 import { exportersOf, isDisabled, numberOf, type Environment } from './wanted.ts';
 
@@ -39,6 +40,7 @@ export interface TelemetryOptions {
 const OFF: TelemetryHandle = { started: false, enabled: false, logger: undefined, metrics: undefined, metricsPort: undefined, shutdown: () => Promise.resolve() };
 /** What OpenTelemetry takes where OTEL_EXPORTER_PROMETHEUS_PORT does not say. */
 const DEFAULT_SCRAPE_PORT = 9464;
+const METER = 'txmesh';
 
 /** @throws TelemetryError, and ListenError where the metrics port can't be listened on; then nothing is left running. */
 export async function startTelemetry(options: TelemetryOptions): Promise<TelemetryHandle> {
@@ -52,7 +54,8 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
   const { NodeSDK } = await import('@opentelemetry/sdk-node');
   const { resourceDetectors } = await import('./resource.ts');
   const detectors = resourceDetectors(environment);
-  const { readers, endpoint, port } = measured ? await metricReaders(scrape, pushed, environment) : NO_READERS;
+  const histograms = measured ? await watchedHistograms(version) : undefined;
+  const { readers, endpoint, port } = histograms === undefined ? NO_READERS : await metricReaders(scrape, pushed, environment, histograms);
   const named = environment['OTEL_SERVICE_NAME'] ?? /(^|,)service\.name=/.exec(environment['OTEL_RESOURCE_ATTRIBUTES'] ?? '')?.[0];
   const sdk = new NodeSDK({
     instrumentations: [],
@@ -64,7 +67,7 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
     ...(named === undefined ? { serviceName } : {}),
   });
   sdk.start();
-  const measuring = measured ? await measure(version) : undefined;
+  const measuring = histograms === undefined ? undefined : await measure(version, histograms);
   return {
     started: true,
     enabled: traces,
@@ -95,12 +98,12 @@ function scrapeOf({ scrape, host, environment }: TelemetryOptions): TelemetryOpt
   };
 }
 
-async function metricReaders(scrape: TelemetryOptions['scrape'], pushed: readonly string[], environment: Environment) {
+async function metricReaders(scrape: TelemetryOptions['scrape'], pushed: readonly string[], environment: Environment, histograms: WatchedHistograms) {
   const { pushingReader, ScrapedReader } = await import('./metrics/readers.ts');
-  const pushing = pushed.map((name) => pushingReader(name, environment));
+  const pushing = pushed.map((name) => pushingReader(name, environment, [histograms]));
   if (scrape === undefined) return { ...NO_READERS, readers: pushing };
   const { MetricsEndpoint } = await import('./metrics/endpoint.ts');
-  const scraped = new ScrapedReader();
+  const scraped = new ScrapedReader([histograms]);
   const endpoint: MetricsEndpoint = new MetricsEndpoint(scraped);
   const port = await endpoint.listen(scrape.host, scrape.port);
   if (pushing.length > 0) scraped.collectBeside();
@@ -109,9 +112,14 @@ async function metricReaders(scrape: TelemetryOptions['scrape'], pushed: readonl
 
 const NO_READERS = { readers: [], endpoint: undefined, port: undefined };
 
-async function measure(version: string): Promise<{ readonly metrics: Metrics; end(): void }> {
+async function watchedHistograms(version: string): Promise<WatchedHistograms> {
+  const { WatchedHistograms } = await import('./metrics/watched-histograms.ts');
+  return new WatchedHistograms({ name: METER, version });
+}
+
+async function measure(version: string, histograms: WatchedHistograms): Promise<{ readonly metrics: Metrics; end(): void }> {
   const { Metrics } = await import('./metrics/metrics.ts');
   const { watchProcess } = await import('./metrics/process.ts');
-  const made = new Metrics(metrics.getMeter('txmesh', version));
+  const made = new Metrics(metrics.getMeter(METER, version), histograms);
   return { metrics: made, end: watchProcess(made) };
 }

@@ -36,7 +36,7 @@ type BidiStream = grpc.ServerDuplexStream<unknown, unknown>;
 
 export function unaryCall(path: string, handler: UnaryHandler<unknown, unknown>, env: CallEnvironment): Unary {
   const kind: Admitted = isControl(path) ? 'control call' : 'call';
-  const meter = env.methods?.of(path);
+  const meter = env.methods?.unary(path);
   const door = env.guard?.of(path);
   const leave = (visit: Visit | undefined): void => {
     visit?.leave();
@@ -101,7 +101,7 @@ export function streamCall(
   handler: StreamHandler<unknown, unknown>,
   env: CallEnvironment,
 ): grpc.handleServerStreamingCall<unknown, unknown> {
-  const meter = env.methods?.of(path);
+  const meter = env.methods?.stream(path);
   return (call) => {
     void serveStream(path, call, env, meter, async (context, visit) => {
       let { request } = call;
@@ -135,7 +135,7 @@ export function duplexCall(
   handler: DuplexHandler<unknown, unknown>,
   env: CallEnvironment,
 ): grpc.handleBidiStreamingCall<unknown, unknown> {
-  const meter = env.methods?.of(path);
+  const meter = env.methods?.stream(path);
   return (call) =>
     void serveStream(path, call, env, meter, (context, visit) => {
       const duplex = new ServerDuplex(call, context, visit);

@@ -238,7 +238,7 @@ export class MeshServer {
   }
 
   private countCall(path: string, handler: ReadyMadeCall): grpc.UntypedHandleCall {
-    const meter = this.environment.methods?.of(path);
+    const meter = this.environment.methods?.unary(path);
     if (meter === undefined) return handler;
     const counted: ReadyMadeCall = (call, callback) => {
       const beganMs = meter.begin();
@@ -251,7 +251,7 @@ export class MeshServer {
   }
 
   private countStream(path: string, handler: ReadyMadeStream): grpc.UntypedHandleCall {
-    const meter = this.environment.methods?.of(path);
+    const meter = this.environment.methods?.stream(path);
     if (meter === undefined) return handler;
     const counted: ReadyMadeStream = (call) => {
       const beganMs = meter.begin();

@@ -4,7 +4,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { KNOWN_METRICS, SCRAPE_LABELS } from '../../../deploy/dashboards/known-metrics.ts';
-import { readPromql, type Selector } from './promql.ts';
+import { knownValues } from '../../../deploy/dashboards/known-values.ts';
+import { methods } from './methods.ts';
+import { readPromql, type Matcher, type Selector } from './promql.ts';
 
 export interface PrometheusRule {
   readonly record?: string;
@@ -28,6 +30,14 @@ export const ALERTS = PROMETHEUS_RULES.filter((rule): rule is Alert => rule.aler
 
 /** What a recorded series is called by: the labels that its rule sums by first. */
 const RECORDED_LABELS = new Map(RECORDED.map(({ record, expr }) => [record, readPromql(expr).groupings[0]?.labels ?? []]));
+
+const { scrape_configs: scraped } = parse(readFileSync(join(folder, 'config.yaml'), 'utf8')) as { scrape_configs: { job_name: string }[] };
+const FROM_FILES: Readonly<Record<string, readonly string[]>> = {
+  job: scraped.map(({ job_name: name }) => name),
+  grpc_method: methods().map(({ path }) => path),
+};
+/** Grafana puts what the viewer has chosen in place of it. */
+const VARIABLE = /^\$\w+$/;
 
 const HISTOGRAM_PART = /_(bucket|sum|count)$/;
 const OVER_TIME = ['rate', 'increase'];
@@ -60,12 +70,23 @@ export function problemsOf(text: string): string[] {
   return problems.map((problem) => `${problem}, in ${text.trim()}`);
 }
 
-function problemsOfSelector({ metric, labels, range, function: called, unless }: Selector): string[] {
+/** Values, or alternatives of a pattern, that the label never has. */
+function strangers(metric: string, { label, operator, value }: Matcher): string[] {
+  const values = metric.startsWith('etcd_') || metric.startsWith('grpc_server_handled') ? undefined : (FROM_FILES[label] ?? knownValues(metric, label));
+  if (values === undefined || value === '' || VARIABLE.test(value)) return [];
+  if (operator === '=' || operator === '!=') return values.includes(value) ? [] : [value];
+  const alternatives = /^[\w|]+$/.test(value) ? value.split('|') : [value];
+  return alternatives.filter((pattern) => !values.some((each) => new RegExp(`^(?:${pattern})$`).test(each)));
+}
+
+function problemsOfSelector({ metric, matchers, range, function: called, unless }: Selector): string[] {
   const found = known(metric);
   if (found === undefined) return [`nobody emits ${metric}`];
+  const labels = matchers.map(({ label }) => label);
   const overTime = called !== undefined && OVER_TIME.includes(called);
   return [
     ...labels.filter((label) => !found.labels.includes(label)).map((label) => `${metric} has no label ${label}`),
+    ...matchers.flatMap((matcher) => strangers(metric, matcher).map((value) => `${matcher.label} is never "${value}" in ${metric}`)),
     ...(found.kind === 'counter' && !overTime && !unless ? [`${metric} only grows: take its rate or increase`] : []),
     ...(found.kind !== 'counter' && overTime ? [`${metric} is no counter, so it has no ${called}`] : []),
     ...(overTime && range === undefined ? [`${called} needs a range of ${metric}`] : []),

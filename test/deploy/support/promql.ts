@@ -4,10 +4,16 @@ import { parser } from '@prometheus-io/lezer-promql';
 
 type Node = ReturnType<typeof parser.parse>['topNode'];
 
+export interface Matcher {
+  readonly label: string;
+  readonly operator: '=' | '!=' | '=~' | '!~';
+  /** Without its quotes. */
+  readonly value: string;
+}
+
 export interface Selector {
   readonly metric: string;
-  /** Labels that it matches. */
-  readonly labels: readonly string[];
+  readonly matchers: readonly Matcher[];
   /** The range in brackets, `5m`; undefined for what is looked at as it is now. */
   readonly range: string | undefined;
   /** The function that it is the argument of, `rate`; undefined where it is none's. */
@@ -46,6 +52,10 @@ export function readPromql(text: string): Expression {
     for (let child = node.firstChild; child !== null; child = child.nextSibling) walk(child);
   };
   const metricsIn = (node: Node): string[] => find(node, 'VectorSelector').map((each) => textOf(each.getChild('Identifier')!));
+  const matcherOf = (node: Node): Matcher => {
+    const [label, operator, value] = ['LabelName', 'MatchOp', 'StringLiteral'].map((name) => textOf(node.getChild(name)!));
+    return { label: label!, operator: operator as Matcher['operator'], value: value!.slice(1, -1).replaceAll('\\\\', '\\') };
+  };
   const selectorOf = (node: Node): Selector => {
     const matrix = node.parent?.name === 'MatrixSelector' ? node.parent : undefined;
     const matchers = node.getChild('LabelMatchers');
@@ -54,7 +64,7 @@ export function readPromql(text: string): Expression {
     const range = matrix === undefined ? undefined : source.slice(node.to, matrix.to).replaceAll(/[[\]\s]/g, '');
     return {
       metric: node.getChild('Identifier') === null ? '' : textOf(node.getChild('Identifier')!),
-      labels: matchers === null ? [] : namesIn(matchers, 'LabelName'),
+      matchers: matchers === null ? [] : matchers.getChildren('UnquotedLabelMatcher').map(matcherOf),
       range,
       unless: operand.parent?.name === 'BinaryExpr' && operand.parent.getChild('Unless') !== null,
       function: call?.name === 'FunctionCall' ? namesIn(call, 'FunctionIdentifier')[0] : undefined,

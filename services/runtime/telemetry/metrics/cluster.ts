@@ -7,7 +7,12 @@ export interface ClusterSight {
   /** Every service that is known. */
   services(): Iterable<Service>;
   isLedHere(service: string, partition: number): boolean;
-  isLed(service: string, partition: number): boolean;
+  /** host:port of the leader, as far as this replica heard last; undefined: there is none. */
+  leaderOf(service: string, partition: number): string | undefined;
+  /** host:port of this replica. */
+  readonly address: string;
+  /** It hears nothing of leaders any more. */
+  readonly cutOff: boolean;
   /** Undefined: not known yet. */
   usage(): { readonly usedBytes: number; readonly limitBytes?: number } | undefined;
 }
@@ -18,12 +23,17 @@ export interface ClusterSight {
  */
 export function watchCluster(metrics: Metrics, hosted: readonly string[], sight: ClusterSight): () => void {
   return metrics.watch(['txmesh.partition.led', 'txmesh.partition.leaderless', 'txmesh.store.size', 'txmesh.store.limit'], (observe) => {
+    const { address, cutOff } = sight;
     for (const { name, partitions } of sight.services()) {
       let led = 0;
       let leaderless = 0;
       for (let partition = 0; partition < partitions; partition++) {
         if (sight.isLedHere(name, partition)) led++;
-        if (!sight.isLed(name, partition)) leaderless++;
+        else {
+          // A key of this replica without a term is nobody's, however long it takes to remove it.
+          const leader = cutOff ? undefined : sight.leaderOf(name, partition);
+          if (leader === undefined || leader === address) leaderless++;
+        }
       }
       const attributes = { 'txmesh.service': name };
       if (hosted.includes(name)) observe('txmesh.partition.led', led, attributes);

@@ -2,12 +2,12 @@
  * Every instrument, in one table: docs/metrics.md and the tests are held to it. gRPC's names are those
  * of gRFC A66, the process's those of the OpenTelemetry semantic conventions.
  *
- * A counter and a histogram are recorded when something happens; a gauge and a watched counter are
- * read when somebody collects.
+ * A counter and a histogram are recorded when something happens; a gauge, a watched counter and a watched
+ * histogram are read when somebody collects.
  */
 
 export interface Instrument {
-  readonly kind: 'counter' | 'watched counter' | 'histogram' | 'gauge';
+  readonly kind: 'counter' | 'watched counter' | 'histogram' | 'watched histogram' | 'gauge';
   /** As UCUM writes it; {braces} name what is counted. */
   readonly unit: string;
   readonly description: string;
@@ -26,6 +26,8 @@ const watchedCounter = (unit: string, description: string, ...attributes: string
 const gauge = (unit: string, description: string, ...attributes: string[]) => ({ kind: 'gauge', unit, description, attributes }) as const;
 const latency = (description: string, ...attributes: string[]) =>
   ({ kind: 'histogram', unit: 's', description, attributes, buckets: LATENCY_BUCKETS }) as const;
+const watchedLatency = (description: string, ...attributes: string[]) =>
+  ({ kind: 'watched histogram', unit: 's', description, attributes, buckets: LATENCY_BUCKETS }) as const;
 const sizes = (unit: string, description: string, ...attributes: string[]) =>
   ({ kind: 'histogram', unit, description, attributes, buckets: SIZE_BUCKETS }) as const;
 
@@ -34,6 +36,9 @@ export const INSTRUMENTS = {
   'grpc.server.call.duration': latency('From the beginning of a call to its end', 'grpc.method', 'grpc.status'),
   'grpc.client.attempt.started': counter('{attempt}', 'Calls to other replicas, participants outside of the mesh and other clusters', 'grpc.method', 'grpc.target'),
   'grpc.client.attempt.duration': latency('From the beginning of such a call to its end', 'grpc.method', 'grpc.target', 'grpc.status'),
+
+  'txmesh.request.finished': watchedCounter('{request}', 'Requests that were answered, or that nobody waits for any more: unary calls, and what travels on streams', 'grpc.method', 'grpc.status'),
+  'txmesh.stream.request.duration': watchedLatency('From taking a request off its stream to its answer; of pulls, acknowledgements alone', 'grpc.method'),
 
   'txmesh.transaction.finished': counter('{transaction}', 'Transactions whose outcome is durable', 'txmesh.outcome', 'txmesh.reason'),
   'txmesh.transaction.open': gauge('{transaction}', 'Transactions that are under way at the coordinator partitions led here', 'txmesh.state'),
@@ -52,7 +57,7 @@ export const INSTRUMENTS = {
 
   'txmesh.partition.batch.size': sizes('{event}', 'Commands that one batch of a partition has stepped', 'txmesh.service'),
   'txmesh.partition.led': gauge('{partition}', 'Partitions that this replica leads', 'txmesh.service'),
-  'txmesh.partition.leaderless': gauge('{partition}', 'Partitions of which this replica knows no leader', 'txmesh.service'),
+  'txmesh.partition.leaderless': gauge('{partition}', 'Partitions of which this replica knows no leader: all that it does not lead while its lease is over, since it hears of nobody then', 'txmesh.service'),
   'txmesh.partition.leadership.changes': counter('{change}', 'Partitions that this replica began or ceased to lead', 'txmesh.service', 'txmesh.change'),
   'txmesh.store.writes': counter('{write}', 'Writes of batches', 'txmesh.service'),
   'txmesh.store.write.duration': latency('How long such a write took, with what was tried again', 'txmesh.service'),
@@ -66,7 +71,7 @@ export const INSTRUMENTS = {
   'txmesh.queue.dead_lettered': counter('{message}', 'Messages that went to a dead-letter topic', 'txmesh.participant', 'txmesh.subscription'),
   'txmesh.queue.backlog': gauge('{message}', 'Messages that are not acknowledged', 'txmesh.participant', 'txmesh.subscription'),
   'txmesh.queue.in_flight': gauge('{message}', 'Messages that are delivered and not settled', 'txmesh.participant', 'txmesh.subscription'),
-  'txmesh.queue.oldest_unacknowledged.age': gauge('s', 'Age of the oldest message that is not acknowledged; 0: there is none', 'txmesh.participant', 'txmesh.subscription'),
+  'txmesh.queue.oldest_unacknowledged.age': gauge('s', 'How long the message has waited that has waited longest: since it was due, and not acknowledged; 0: there is none', 'txmesh.participant', 'txmesh.subscription'),
 
   'txmesh.counter.added': counter('{add}', 'Adds that were counted, in transactions or not', 'txmesh.participant', 'txmesh.kind'),
   'txmesh.counter.freshness': gauge('s', 'How far behind reads may be: the oldest add that is not rolled up (queued), or not told to other partitions and clusters (replicated)', 'txmesh.participant', 'txmesh.kind'),
@@ -94,3 +99,4 @@ type NameOf<Kind extends Instrument['kind']> = {
 export type CounterName = NameOf<'counter'>;
 export type HistogramName = NameOf<'histogram'>;
 export type WatchedName = NameOf<'gauge' | 'watched counter'>;
+export type WatchedHistogramName = NameOf<'watched histogram'>;

@@ -3,18 +3,22 @@
 import type { Attributes, Counter, Histogram } from '@opentelemetry/api';
 import { Labels } from './labels.ts';
 import type { Metrics } from './metrics.ts';
+import type { RequestMeter } from './requests.ts';
 
 /** One method, as it is served, or as it is called at one address. */
 export class MethodMeter {
   private readonly started: Counter;
   private readonly duration: Histogram;
   private readonly attributes: Attributes;
+  private readonly requests: RequestMeter | undefined;
   private readonly byStatus = new Map<string, Attributes>();
 
-  constructor(started: Counter, duration: Histogram, attributes: Attributes) {
+  /** @param requests where each call is one request */
+  constructor(started: Counter, duration: Histogram, attributes: Attributes, requests?: RequestMeter) {
     this.started = started;
     this.duration = duration;
     this.attributes = attributes;
+    this.requests = requests;
   }
 
   /** @returns the moment, for {@link end}: monotonic. */
@@ -28,6 +32,7 @@ export class MethodMeter {
     let attributes = this.byStatus.get(status);
     if (attributes === undefined) this.byStatus.set(status, (attributes = { ...this.attributes, 'grpc.status': status }));
     this.duration.record((performance.now() - beganMs) / 1000, attributes);
+    this.requests?.endedAs(status);
   }
 }
 
@@ -39,11 +44,19 @@ export class ServedMethods {
   }
 
   /** @param path "/package.Service/Method" */
-  of(path: string): MethodMeter {
+  unary(path: string): MethodMeter {
+    return this.make(path, this.metrics.requests.of(path));
+  }
+
+  /** What travels on a stream is counted by its handlers. @param path "/package.Service/Method" */
+  stream(path: string): MethodMeter {
+    return this.make(path, undefined);
+  }
+
+  private make(path: string, requests: RequestMeter | undefined): MethodMeter {
     const { metrics } = this;
-    return new MethodMeter(metrics.counter('grpc.server.call.started'), metrics.histogram('grpc.server.call.duration'), {
-      'grpc.method': path.slice(1),
-    });
+    const attributes = { 'grpc.method': path.slice(1) };
+    return new MethodMeter(metrics.counter('grpc.server.call.started'), metrics.histogram('grpc.server.call.duration'), attributes, requests);
   }
 }
 

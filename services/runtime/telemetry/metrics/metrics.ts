@@ -5,6 +5,8 @@
 
 import type { Attributes, Counter, Histogram, Meter, Observable } from '@opentelemetry/api';
 import { INSTRUMENTS, type CounterName, type HistogramName, type Instrument, type WatchedName } from './instruments.ts';
+import { Requests } from './requests.ts';
+import type { WatchedHistograms } from './watched-histograms.ts';
 
 /** Tells a value that was just read. */
 export type Observe<Name extends WatchedName = WatchedName> = (name: Name, value: number, attributes?: Attributes) => void;
@@ -14,9 +16,13 @@ export class Metrics {
   private readonly counters = new Map<CounterName, Counter>();
   private readonly histograms = new Map<HistogramName, Histogram>();
   private readonly watched = new Map<WatchedName, Observable>();
+  readonly requests: Requests;
 
-  constructor(meter: Meter) {
+  /** @param histograms that the readers were given, too */
+  constructor(meter: Meter, histograms: WatchedHistograms) {
     this.meter = meter;
+    this.requests = new Requests((method) => histograms.create('txmesh.stream.request.duration', { 'grpc.method': method }));
+    this.watch(['txmesh.request.finished'], (observe) => this.requests.read((value, attributes) => observe('txmesh.request.finished', value, attributes)));
   }
 
   counter(name: CounterName): Counter {

@@ -13,6 +13,7 @@ import {
   AggregationTemporality,
   ConsoleMetricExporter,
   InstrumentType,
+  type MetricProducer,
   PeriodicExportingMetricReader,
   type PushMetricExporter,
 } from '@opentelemetry/sdk-metrics';
@@ -34,8 +35,9 @@ function temporalityOf(type: InstrumentType, other: AggregationTemporality): Agg
 export class ScrapedReader extends PrometheusExporter {
   private timer: NodeJS.Timeout | undefined;
 
-  constructor() {
-    super({ preventServerStart: true, withoutScopeInfo: true });
+  /** @param beside sources of metrics beside the SDK */
+  constructor(beside: readonly MetricProducer[] = []) {
+    super({ preventServerStart: true, withoutScopeInfo: true, metricProducers: [...beside] });
   }
 
   override selectAggregationTemporality(type: InstrumentType): AggregationTemporality {
@@ -65,16 +67,16 @@ class PushingReader extends PeriodicExportingMetricReader {
   }
 }
 
-/** @param name "otlp" or "console". @throws TelemetryError */
-export function pushingReader(name: string, environment: Environment): PeriodicExportingMetricReader {
-  return readerOf(exporterOf(name, environment), environment);
+/** @param name "otlp" or "console", @param beside sources of metrics beside the SDK. @throws TelemetryError */
+export function pushingReader(name: string, environment: Environment, beside: readonly MetricProducer[] = []): PeriodicExportingMetricReader {
+  return readerOf(exporterOf(name, environment), environment, beside);
 }
 
 /** @throws TelemetryError */
-export function readerOf(exporter: PushMetricExporter, environment: Environment): PeriodicExportingMetricReader {
+export function readerOf(exporter: PushMetricExporter, environment: Environment, beside: readonly MetricProducer[] = []): PeriodicExportingMetricReader {
   const exportIntervalMillis = numberOf('OTEL_METRIC_EXPORT_INTERVAL', environment, DEFAULT_INTERVAL_MS);
   const exportTimeoutMillis = Math.min(exportIntervalMillis, numberOf('OTEL_METRIC_EXPORT_TIMEOUT', environment, DEFAULT_TIMEOUT_MS));
-  return new PushingReader({ exporter, exportIntervalMillis, exportTimeoutMillis });
+  return new PushingReader({ exporter, exportIntervalMillis, exportTimeoutMillis, metricProducers: [...beside] });
 }
 
 function exporterOf(name: string, environment: Environment): PushMetricExporter {

@@ -4,6 +4,7 @@ import { Labels, MOST_NAMES, OTHER } from './labels.ts';
 import { Metrics } from './metrics.ts';
 import { readerOf, ScrapedReader } from './readers.ts';
 import { ageOf, led, type Listed, PendingCounts, PendingDurations, ServiceMeter, TermCounts } from './term-counts.ts';
+import { WatchedHistograms } from './watched-histograms.ts';
 
 /** Values by name and attributes, as a reader collects them. */
 async function collect(reader: MetricReader): Promise<Record<string, unknown>> {
@@ -21,7 +22,7 @@ async function collect(reader: MetricReader): Promise<Record<string, unknown>> {
 
 function setUp(reader: MetricReader = new ScrapedReader()) {
   const provider = new MeterProvider({ readers: [reader] });
-  const metrics = new Metrics(provider.getMeter('test'));
+  const metrics = new Metrics(provider.getMeter('test'), new WatchedHistograms({ name: 'test' }));
   return { metrics, service: new ServiceMeter(metrics, 'stock'), reader, collect: () => collect(reader) };
 }
 

@@ -6,6 +6,7 @@
 import type { Failure } from '../../../kernel/failure.ts';
 import type { ToCoordinator, ToParticipant } from '../../../kernel/messages.ts';
 import { FailureError } from '../../errors/failure-error.ts';
+import type { RequestMeter } from '../../telemetry/metrics/requests.ts';
 import type { CallContext, Duplex } from '../service.ts';
 import { encodeResponseFrame } from './encode-codec.ts';
 import type { RequestFrame } from './frames.ts';
@@ -16,6 +17,8 @@ import type { LinkSettings } from './types.ts';
 export interface IncomingOptions {
   readonly clusterId: string;
   readonly settings: LinkSettings;
+  /** Counts the messages that come in, by whether a term took them. Absent: nobody counts. */
+  readonly requests?: RequestMeter | undefined;
   /** Marks of a frame, before its messages. */
   onMarks(marks: RequestFrame['marks']): void;
   /** Hands a message to a term, or says what to answer. */
@@ -58,7 +61,7 @@ export class Incoming {
   };
 
   private take(frame: RequestFrame, stream: IncomingStream): void {
-    const { clusterId, onMarks, deliver } = this.options;
+    const { clusterId, requests, onMarks, deliver } = this.options;
     if (frame.clusterId !== clusterId) throw new FailureError(foreignCluster(frame.clusterId, clusterId));
     for (const { coordinatorPartition, lowWaterMark } of frame.marks)
       this.learn(coordinatorPartition, lowWaterMark.epoch, stream);
@@ -66,6 +69,8 @@ export class Incoming {
     for (const message of frame.messages) {
       this.learn(message.branch.coordinatorPartition, message.branch.attempt.epoch, stream);
       const answer = deliver(message);
+      if (answer?.type === 'undelivered') requests?.failed(answer.failure.reason);
+      else requests?.ended(0);
       if (answer !== undefined) stream.send(answer);
     }
   }

@@ -10,6 +10,7 @@ import type { Timer } from '../../clock.ts';
 import { COORDINATOR } from '../../cluster/view.ts';
 import type { Failure } from '../../../kernel/failure.ts';
 import type { Mark, Prepare, ToCoordinator, ToParticipant } from '../../../kernel/messages.ts';
+import { exchangeMethod } from './definition.ts';
 import { Incoming, notLed } from './incoming.ts';
 import { Marks } from './marks.ts';
 import { OutgoingLink, unreachable } from './outgoing.ts';
@@ -35,11 +36,12 @@ export class Links {
 
   constructor(options: LinksOptions) {
     this.options = options;
-    const { clusterId, channels, clock, view } = options;
+    const { clusterId, channels, clock, view, requests } = options;
     const settings = (this.settings = { ...DEFAULT_LINK_SETTINGS, ...options.settings });
     this.incoming = new Incoming({
       clusterId,
       settings,
+      requests: requests?.of(exchangeMethod.path),
       onMarks: (marks) => {
         for (const mark of marks) this.marks.hear(mark);
         this.passMarksSoon();

@@ -5,6 +5,7 @@ import type { Mark, OpaqueOperation, ToCoordinator, ToParticipant } from '../../
 import type { Clock } from '../../clock.ts';
 import type { ClusterView } from '../../cluster/view.ts';
 import type { Priority } from '../../partition/term.ts';
+import type { Requests } from '../../telemetry/metrics/requests.ts';
 import type { Channels } from '../channels.ts';
 
 /** What a partition's term takes from links; a part of the kernels' commands. */
@@ -76,5 +77,7 @@ export interface LinksOptions {
   /** A number in [0, 1) for jitter. */
   entropy(): number;
   log(message: string, fields: Record<string, unknown>): void;
+  /** Absent: nobody counts. */
+  readonly requests?: Requests | undefined;
   readonly settings?: Partial<LinkSettings>;
 }

@@ -37,7 +37,8 @@ export function neededCertificates(namespace: string, clients: readonly string[]
       secret: `${name}-tls`,
       authority: 'mesh' as const,
       commonName: name,
-      names: [...service(name), ...replicas(`${name}-headless`), ...LOOPBACK, `URI:${TRUST_DOMAIN}/service/${name}`],
+      // Clients that balance by themselves are given the headless name, and check it at every replica.
+      names: [...service(name), ...service(`${name}-headless`), ...replicas(`${name}-headless`), ...LOOPBACK, `URI:${TRUST_DOMAIN}/service/${name}`],
     })),
     ...clients.map((name) => ({ secret: `${name}-tls`, authority: 'mesh' as const, commonName: name, names: [`URI:${TRUST_DOMAIN}/client/${name}`] })),
     ...participants.map((name) => ({

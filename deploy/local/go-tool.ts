@@ -140,7 +140,8 @@ export async function buildOnce(name: string, build: (workshop: string) => Promi
   return target;
 }
 
-async function serves(tool: GoTool, program: string): Promise<boolean> {
+/** Whether a program is there, and new enough. */
+export async function serves(tool: Pick<GoTool, 'minimum' | 'versionArguments'>, program: string): Promise<boolean> {
   try {
     const { stdout, stderr } = await run(program, tool.versionArguments);
     const version = /\d+\.\d+(\.\d+)?/.exec(stdout + stderr)?.[0];

@@ -26,7 +26,7 @@ beforeEach((context) => void (hasOpenssl || context.skip('no openssl here, and c
 describe('certificates for the manifests', () => {
   test.each(SERVICES)('%s is known by the names under which it is called', (service) => {
     const { cert } = issued(`${service}-tls`);
-    for (const name of [service, `${service}.shop.svc`, `${service}-0.${service}-headless.shop.svc`, 'localhost']) expect(isFor(name, cert), name).toBe(true);
+    for (const name of [service, `${service}.shop.svc`, `${service}-headless.shop.svc`, `${service}-0.${service}-headless.shop.svc`, 'localhost']) expect(isFor(name, cert), name).toBe(true);
     expect(parse(cert).checkIP('127.0.0.1')).toBe('127.0.0.1');
     for (const name of [`${service}-0.${service}-headless.bank.svc`, 'etcd', 'example.org']) expect(isFor(name, cert), name).toBe(false);
     expect(parse(cert).subjectAltName).toContain(`URI:spiffe://txmesh/service/${service}`);

@@ -5,6 +5,8 @@ import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { DASHBOARDS, fileOf } from '../../deploy/dashboards/all.ts';
+import { PANEL_QUERIES } from '../e2e/dashboards.ts';
+import { STILL } from '../e2e/still-panels.ts';
 import { readPromql } from './support/promql.ts';
 import { problemsOf } from './support/prometheus.ts';
 
@@ -37,6 +39,14 @@ test('each has an address of its own, and the data source that is provisioned', 
   const used = [...files.map(read).join('').matchAll(/"datasource":\s*\{"type":"prometheus","uid":"(\w+)"\}/g)].map(([, uid]) => uid);
   expect(used.length).toBeGreaterThan(0);
   for (const uid of new Set(used)) expect(datasources.map((source) => source.uid)).toContain(uid);
+});
+
+test('panels that need not show what a load did are panels, each with its reason', () => {
+  const panels = new Set(PANEL_QUERIES.map(({ panel }) => panel));
+  expect(Object.keys(STILL).filter((panel) => !panels.has(panel))).toEqual([]);
+  for (const { because } of Object.values(STILL)) expect(because).toMatch(/^\S.{10,}$/);
+  // Most of them show something, or else the list says little.
+  expect(Object.keys(STILL).length).toBeLessThan(panels.size / 2);
 });
 
 describe.each(Object.entries(DASHBOARDS))('the dashboard %s', (name, dashboard) => {

@@ -4,6 +4,7 @@ import { SERVICES } from '../../deploy/certificates/needed.ts';
 import { until } from '../integration/support/until.ts';
 import { leadersOf, type Grpcurl } from './grpcurl.ts';
 import { kubectl } from './kubectl.ts';
+import type { WorkPod } from './work-pod.ts';
 
 export interface Blow {
   readonly what: string;
@@ -24,7 +25,7 @@ const MEMBERS = ['etcd-0', 'etcd-1', 'etcd-2'];
 const rolledOut = (set: string): Promise<string> => kubectl('rollout', 'status', `statefulset/${set}`, WITHIN);
 
 /** @param nextImage what everything is rolled to */
-export function blows(grpcurl: Grpcurl, nextImage: string): readonly Blow[] {
+export function blows(grpcurl: Grpcurl, nextImage: string, work: WorkPod): readonly Blow[] {
   const services = [...SERVICES];
   return [
     ...services.flatMap((service) => deletedLeaders(service, grpcurl)),
@@ -45,9 +46,11 @@ export function blows(grpcurl: Grpcurl, nextImage: string): readonly Blow[] {
           const leaders = await leadersOf(grpcurl);
           return services.every((service) => leaders.has(`${service}-2`));
         });
+        await work.readsFrom(await addressesOf('coordinator'));
         await scale(services, 2);
         await Promise.all(services.map((service) => kubectl('wait', `pod/${service}-2`, '--for=delete', WITHIN)));
-        return 'each led partitions meanwhile';
+        await work.readsFrom(await addressesOf('coordinator'));
+        return 'each led partitions meanwhile, and clients that balance by themselves followed';
       },
     },
   ];
@@ -82,6 +85,11 @@ async function replacePod(pod: string, ...flags: string[]): Promise<string> {
 async function scale(services: readonly string[], replicas: number): Promise<void> {
   await kubectl('scale', ...services.map((service) => `statefulset/${service}`), `--replicas=${replicas}`);
   await Promise.all(services.map(rolledOut));
+}
+
+async function addressesOf(service: string): Promise<string[]> {
+  const ips = await kubectl('get', 'pods', '--selector', `app.kubernetes.io/component=${service}`, '-o', 'jsonpath={.items[*].status.podIP}');
+  return ips.split(' ').map((ip) => `${ip}:50051`);
 }
 
 interface EndpointStatus {

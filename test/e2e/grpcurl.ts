@@ -32,7 +32,20 @@ export class Grpcurl {
       forward.close();
     }
   }
+
+  /** Executes a transaction. @throws where it does not commit */
+  async execute(operations: readonly object[], headers: Readonly<Record<string, string>> = {}): Promise<void> {
+    const { transaction } = await this.call<{ transaction: { state: string } }>('txmesh.coordinator.v1.CoordinatorService/Execute', { operations }, headers);
+    if (!['STATE_COMMITTING', 'STATE_COMMITTED'].includes(transaction.state)) throw new Error(`a transaction is ${JSON.stringify(transaction)}`);
+  }
 }
+
+/** An operation of a transaction. @param type below the package txmesh: `keyvalue.v1.PutOperation` */
+export const operationOf = (participant: string, routingKey: string, type: string, fields: object): object => ({
+  participant,
+  routingKey,
+  operation: { '@type': `type.googleapis.com/txmesh.${type}`, ...fields },
+});
 
 interface Cluster {
   readonly cluster: { readonly services: readonly { readonly name: string; readonly partitions: readonly { readonly address?: string }[] }[] };

@@ -18,9 +18,8 @@ export async function runLoad(named: (manifest: string) => string): Promise<stri
   return finished('load', LOAD_BOUND_SECONDS);
 }
 
-/** A CronJob's job, now. @returns what it printed */
-export async function runNow(cronJob: string): Promise<string> {
-  const job = `${cronJob}-now`;
+/** A CronJob's job, now. @param job its name @returns what it printed */
+export async function runNow(cronJob: string, job = `${cronJob}-now`): Promise<string> {
   await kubectl('create', 'job', job, `--from=cronjob/${cronJob}`);
   return finished(job, MAINTENANCE_BOUND_SECONDS);
 }

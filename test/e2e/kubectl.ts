@@ -62,8 +62,8 @@ export interface PortForward {
 }
 
 /** To one pod, on a free port. It ends with its pod. */
-export async function forwardPort(target: string, port: number): Promise<PortForward> {
-  const child = spawn('kubectl', ['--namespace', NAMESPACE, 'port-forward', target, `:${port}`], { stdio: ['ignore', 'pipe', 'inherit'] });
+export async function forwardPort(target: string, port: number, namespace = NAMESPACE): Promise<PortForward> {
+  const child = spawn('kubectl', ['--namespace', namespace, 'port-forward', target, `:${port}`], { stdio: ['ignore', 'pipe', 'inherit'] });
   const takeAlong = (): void => void child.kill();
   process.once('exit', takeAlong);
   const address = await Promise.race([firstAddress(child), once(child, 'exit').then(() => undefined)]);

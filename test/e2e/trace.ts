@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { until } from '../integration/support/until.ts';
-import type { Grpcurl } from './grpcurl.ts';
+import { operationOf, type Grpcurl } from './grpcurl.ts';
 import { forwardPort } from './kubectl.ts';
 
 const EXECUTE = 'txmesh.coordinator.v1.CoordinatorService/Execute';
@@ -58,15 +58,13 @@ export async function findWholeTrace(grpcurl: Grpcurl): Promise<string> {
 async function execute(grpcurl: Grpcurl, traceparent: string): Promise<void> {
   await grpcurl.call('txmesh.queue.v1.QueueService/CreateTopic', { topic: { name: 'traced' } });
   await grpcurl.call('txmesh.counter.v1.CounterService/CreateCounter', { counter: 'traced', kind: 'KIND_STRONG' });
-  const any = (type: string, value: object): object => ({ '@type': `type.googleapis.com/txmesh.${type}`, ...value });
   const data = Buffer.from('traced').toString('base64');
   const operations = [
-    { participant: 'payments', routingKey: 'traced', operation: any('keyvalue.v1.PutOperation', { collection: 'traced', key: 'traced', value: data }) },
-    { participant: 'queue', routingKey: 'traced', operation: any('queue.v1.PublishOperation', { topic: 'traced', message: { data, orderingKey: 'traced' } }) },
-    { participant: 'counter', routingKey: 'traced', operation: any('counter.v1.AddOperation', { counter: 'traced', amount: '1' }) },
+    operationOf('payments', 'traced', 'keyvalue.v1.PutOperation', { collection: 'traced', key: 'traced', value: data }),
+    operationOf('queue', 'traced', 'queue.v1.PublishOperation', { topic: 'traced', message: { data, orderingKey: 'traced' } }),
+    operationOf('counter', 'traced', 'counter.v1.AddOperation', { counter: 'traced', amount: '1' }),
   ];
-  const { transaction } = await grpcurl.call<{ transaction: { state: string } }>(EXECUTE, { operations }, { traceparent });
-  if (!['STATE_COMMITTING', 'STATE_COMMITTED'].includes(transaction.state)) throw new Error(`the traced transaction is ${transaction.state}`);
+  await grpcurl.execute(operations, { traceparent });
 }
 
 async function spansOf(address: string, traceId: string): Promise<(Span & { service: string })[]> {

@@ -6,6 +6,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parse, stringify } from 'yaml';
+import { until } from '../integration/support/until.ts';
 import { apply, kubectl, NAMESPACE } from './kubectl.ts';
 
 export interface Report {
@@ -23,12 +24,15 @@ export interface Report {
 type Line =
   | { readonly type: 'running' }
   | { readonly type: 'gap'; readonly work: string; readonly endMs: number; readonly lengthMs: number }
+  | { readonly type: 'replicas'; readonly addresses: readonly string[] }
   | ({ readonly type: 'report' } & Report);
 
 const BOUND_MS = 180_000;
 const TEST = resolve(import.meta.dirname, '..');
 const ITS_FILES = readdirSync(join(import.meta.dirname, 'work')).filter((file) => file.endsWith('.ts')).map((file) => `e2e/work/${file}`);
 const SCRIPTS = [...ITS_FILES, 'integration/support/bank.ts', 'integration/support/until.ts'];
+/** Where plain-reads.ts looks for what the package has for clients without the SDK. */
+const SERVICE_CONFIG = { file: '../proto/txmesh/service-config.json', key: 'service-config.json', path: 'e2e/work/service-config.json' };
 const keyOf = (script: string): string => script.replaceAll('/', '.');
 
 export class WorkPod {
@@ -47,12 +51,13 @@ export class WorkPod {
 
   /** Resolves when the work is going on. */
   static async start(image: string): Promise<WorkPod> {
-    const data = Object.fromEntries(SCRIPTS.map((script) => [keyOf(script), readFileSync(join(TEST, script), 'utf8')]));
+    const files = [...SCRIPTS.map((script) => ({ file: script, key: keyOf(script), path: script })), SERVICE_CONFIG];
+    const data = Object.fromEntries(files.map(({ file, key }) => [key, readFileSync(join(TEST, file), 'utf8')]));
     await apply(JSON.stringify({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'work', namespace: NAMESPACE }, data }));
     const pod = parse(readFileSync(join(import.meta.dirname, 'work/pod.yaml'), 'utf8'));
     pod.metadata.namespace = NAMESPACE;
     pod.spec.containers[0].image = image;
-    pod.spec.volumes[0].configMap.items = SCRIPTS.map((script) => ({ key: keyOf(script), path: script }));
+    pod.spec.volumes[0].configMap.items = files.map(({ key, path }) => ({ key, path }));
     await apply(stringify(pod));
     await kubectl('wait', 'pod/work', '--for=condition=Ready', '--timeout=120s');
     const work = new WorkPod();
@@ -67,6 +72,13 @@ export class WorkPod {
       if (line.type === 'gap' && line.endMs >= ms) longest.set(line.work, Math.max(line.lengthMs, longest.get(line.work) ?? 0));
     if (longest.size === 0) return 'no gap in service above 500 ms';
     return `longest gaps in service: ${[...longest].map(([work, lengthMs]) => `${work} ${lengthMs} ms`).join(', ')}`;
+  }
+
+  /** Resolves when the client without the SDK gets its answers from these replicas, and from no other. */
+  async readsFrom(addresses: readonly string[]): Promise<void> {
+    const wanted = addresses.toSorted().join();
+    const now = (): string => this.lines.findLast((line) => line.type === 'replicas')?.addresses.join() ?? '';
+    await until(`plain reads are answered by ${wanted}`, BOUND_MS, () => now() === wanted, () => `they are by ${now() || 'nobody'}`);
   }
 
   async finish(): Promise<Report> {

@@ -1,7 +1,7 @@
 /**
  * Images of others, for a cluster that can't pull them: where nobody answers for a name in its registry,
  * an image with the same programs is built here, from source. It is not what the registry would give: it has
- * no base system, and Jaeger has no web page.
+ * no base system, and neither Jaeger nor Prometheus has a web page.
  */
 
 import { createHash } from 'node:crypto';
@@ -11,7 +11,7 @@ import { basename, join } from 'node:path';
 import { buildGoTool, GO_TOOLS } from '../../../deploy/local/go-tool.ts';
 import { canBePulled, docker, shipImage } from '../image.ts';
 import { run } from '../kubectl.ts';
-import { collectorProgram, ETCDUTL, jaegerProgram } from './programs.ts';
+import { collectorProgram, ETCDUTL, jaegerProgram, prometheusPrograms } from './programs.ts';
 
 /** Files of the image, each with the program that goes there. The first is the entry point. */
 type Recipe = Readonly<Record<string, () => Promise<string>>>;
@@ -25,6 +25,7 @@ const RECIPES: Readonly<Record<string, Recipe>> = {
   // Jaeger 2 is released from one repository with Jaeger 1, and its module has the number of that.
   'jaegertracing/jaeger:2.13.0': { '/usr/local/bin/jaeger': () => jaegerProgram('v1.76.0') },
   'otel/opentelemetry-collector:0.139.0': { '/otelcol': () => collectorProgram('v0.139.0') },
+  'prom/prometheus:v3.7.3': { '/bin/prometheus': async () => (await prometheusPrograms('v3.7.3')).prometheus },
   [`grafana/k6:${GO_TOOLS.k6.version.slice(1)}`]: { '/usr/bin/k6': () => buildGoTool(GO_TOOLS.k6) },
 };
 

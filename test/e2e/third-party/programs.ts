@@ -4,27 +4,63 @@
  */
 
 import { execFile } from 'node:child_process';
-import { cp, readFile, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { parse, stringify } from 'yaml';
-import { buildOnce, buildPackage, GO_TOOLS, goOptions, SMALL } from '../../../deploy/local/go-tool.ts';
+import { buildOnce, buildPackage, GO_TOOLS, goOptions, serves, SMALL } from '../../../deploy/local/go-tool.ts';
 
 const run = promisify(execFile);
 
 export const ETCDUTL = { name: 'etcdutl', package: 'go.etcd.io/etcd/etcdutl/v3', version: GO_TOOLS.etcd.version };
 
-/** Inside its own module, so that its own go.sum serves. Its web page is not in the module: what is built has the API alone. */
+/** Its web page is not in the module: what is built has the API alone. */
 export function jaegerProgram(moduleVersion: string): Promise<string> {
   return buildOnce(`jaeger-${moduleVersion}-static`, async (workshop) => {
-    const { stdout } = await run('go', ['mod', 'download', '-json', `github.com/jaegertracing/jaeger@${moduleVersion}`], goOptions(workshop));
-    const source = join(workshop, 'jaeger');
-    await cp((JSON.parse(stdout) as { Dir: string }).Dir, source, { recursive: true });
-    await run('chmod', ['-R', 'u+w', source]);
+    const source = await copyOfModule('github.com/jaegertracing/jaeger', moduleVersion, workshop);
     const built = join(workshop, 'built');
     await run('go', ['build', ...SMALL, '-o', built, './cmd/jaeger'], goOptions(source));
     return built;
   });
+}
+
+/** What is built is all that our configuration finds targets by: the libraries of every cloud would take most of the time. */
+const PROMETHEUS_PLUGINS = ['dns'];
+
+/**
+ * Prometheus and promtool, without its web page, which is not in the module either.
+ * @param release as its image is tagged, v3.7.3: its module is v0.307.3
+ */
+export async function prometheusPrograms(release: string): Promise<{ readonly prometheus: string; readonly promtool: string }> {
+  const [, minor, patch] = /^v3\.(\d+)\.(\d+)$/.exec(release) ?? [];
+  if (minor === undefined) throw new Error(`${release} is no version of Prometheus 3: say in ${import.meta.filename} which version its module has`);
+  const moduleVersion = `v0.3${minor.padStart(2, '0')}.${patch}`;
+  const folder = await buildOnce(`prometheus-${moduleVersion}-${PROMETHEUS_PLUGINS.join('-')}-static`, async (workshop) => {
+    const module = 'github.com/prometheus/prometheus';
+    const source = await copyOfModule(module, moduleVersion, workshop);
+    const plugins = PROMETHEUS_PLUGINS.map((name) => `import _ "${module}/discovery/${name}"`);
+    await writeFile(join(source, 'plugins/plugins.go'), ['package plugins', ...plugins, ''].join('\n'));
+    const built = join(workshop, 'built');
+    await mkdir(built);
+    await run('go', ['build', ...SMALL, '-o', `${built}/`, './cmd/prometheus', './cmd/promtool'], goOptions(source));
+    return built;
+  });
+  return { prometheus: join(folder, 'prometheus'), promtool: join(folder, 'promtool') };
+}
+
+/** On PATH, or built. */
+export async function promtoolProgram(release: string): Promise<string> {
+  if (await serves({ minimum: release.slice(1), versionArguments: ['--version'] }, 'promtool')) return 'promtool';
+  return (await prometheusPrograms(release)).promtool;
+}
+
+/** To build inside a module, so that its own go.sum serves. @returns its folder in the workshop */
+async function copyOfModule(module: string, version: string, workshop: string): Promise<string> {
+  const { stdout } = await run('go', ['mod', 'download', '-json', `${module}@${version}`], goOptions(workshop));
+  const source = join(workshop, 'source');
+  await cp((JSON.parse(stdout) as { Dir: string }).Dir, source, { recursive: true });
+  await run('chmod', ['-R', 'u+w', source]);
+  return source;
 }
 
 const CORE = 'go.opentelemetry.io/collector';

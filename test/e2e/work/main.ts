@@ -11,6 +11,7 @@ import { connect } from 'txmesh/client';
 import { Bank } from '../../integration/support/bank.ts';
 import { Adds } from './adds.ts';
 import { Parcels } from './parcels.ts';
+import { PlainReads } from './plain-reads.ts';
 import { Progress } from './progress.ts';
 
 const TRANSFERRERS = 4;
@@ -24,22 +25,26 @@ await using mesh = connect({ addresses: ['coordinator:50051', 'participant:50051
 const bank = new Bank(mesh);
 const parcels = new Parcels(mesh);
 const adds = new Adds(mesh);
+const reads = new PlainReads(`dns:///coordinator-headless.${process.env['NAMESPACE']}.svc:50051`, credentials);
 for (const work of [bank, parcels, adds]) await work.open();
 const startMs = performance.now();
 bank.run(TRANSFERRERS);
 parcels.run();
 adds.run();
+reads.run();
 const works = [
   new Progress('transfers', () => bank.acknowledged.size),
   new Progress('messages published', () => parcels.published.size),
   new Progress('messages handled', () => parcels.handled.size),
   new Progress('adds', () => adds.counted),
+  new Progress('plain reads', () => reads.answered),
 ];
 say({ type: 'running' });
 
 const stop = Promise.withResolvers<void>();
 process.once('SIGUSR2', () => stop.resolve());
 let stopped = false;
+let replicas = '';
 void stop.promise.then(() => (stopped = true));
 while (!stopped) {
   await pause(POLL_MS);
@@ -47,10 +52,13 @@ while (!stopped) {
     const lengthMs = work.look(performance.now());
     if (lengthMs !== undefined) say({ type: 'gap', work: work.name, endMs: Date.now(), lengthMs });
   }
+  const answering = reads.replicas(performance.now());
+  if (answering.join() !== replicas) say({ type: 'replicas', addresses: answering });
+  replicas = answering.join();
 }
 const endMs = performance.now();
 const longestGapMs = Object.fromEntries(works.map((work) => [work.name, work.longestGapMs(endMs)]));
-await Promise.all([bank.stop(), parcels.stop(), adds.stop()]);
+await Promise.all([bank.stop(), parcels.stop(), adds.stop(), reads.stop()]);
 for (const work of [bank, parcels, adds]) await work.check();
 const violations = [...bank.violations, ...parcels.violations, ...adds.violations];
 for await (const { transactionId, state } of mesh.list({ states: ['ACTIVE', 'PREPARING', 'COMMITTING', 'ABORTING'] }))
@@ -62,7 +70,7 @@ say({
   unknownAtFirst: bank.unknown + parcels.unknown + adds.unknown,
   refused: bank.refused.size + parcels.refused.size + adds.refused,
   audits: bank.audits,
-  errors: Object.fromEntries([bank, parcels, adds].flatMap(({ errors }) => [...errors])),
+  errors: Object.fromEntries([bank, parcels, adds, reads].flatMap(({ errors }) => [...errors])),
   longestGapMs,
   violations,
 });

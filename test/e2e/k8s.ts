@@ -5,12 +5,6 @@
  * port-forward, finds a transaction's whole trace in Jaeger, runs etcd's maintenance and the load of k6 once,
  * and then, while money, messages and counters are worked on, deletes leaders one by one and does
  * the rest of blows.ts. At the end everything must add up.
- *
- *   --keep   leaves everything running at the end
- *
- * Environment: E2E_REGISTRY (localhost:5000), where images are pushed unless the cluster is kind or
- * minikube; DOCKER, the docker to build with; E2E_K8S=1 makes a missing cluster a failure. Images of others that
- * no registry has for us are built through the Go module proxy (third-party/).
  */
 
 import { spawnSync } from 'node:child_process';
@@ -18,9 +12,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { issue } from '../../deploy/certificates/issue.ts';
 import { neededCertificates, SERVICES } from '../../deploy/certificates/needed.ts';
+import { readFlags } from '../../deploy/local/flags.ts';
 import { requireGoTools } from '../../deploy/local/go-tool.ts';
 import { version } from '../../services/version.ts';
 import { until } from '../integration/support/until.ts';
@@ -42,7 +36,22 @@ const ROOT = resolve(import.meta.dirname, '../..');
 const CALM_MS = 5_000;
 const SETTLE_BOUND_MS = 60_000;
 
-const { values: options } = parseArgs({ options: { keep: { type: 'boolean', default: false } } });
+const USAGE = `
+npm run e2e:k8s -- [--keep]: the image, the manifests and the mesh, with load and faults, on the Kubernetes that kubectl
+reaches, in the namespace ${NAMESPACE}
+
+  --keep   leaves everything running at the end
+
+Environment:
+  E2E_REGISTRY   where images are pushed unless the cluster is kind or minikube; default localhost:5000
+  DOCKER         the docker to build with
+  E2E_K8S        1 makes a missing cluster a failure
+
+It needs grpcurl on PATH, or Go to build it. Images of others that no registry has are built through the Go
+module proxy (test/e2e/third-party).
+`;
+
+const options = readFlags(USAGE, { keep: { type: 'boolean', default: false } });
 const steps = new Steps();
 
 interface Images {

@@ -18,7 +18,7 @@ import type { Operation } from './operations.ts';
 import { checkedTimeoutMs, type CallOptions } from './options.ts';
 import { outcomeOf, type Outcome } from './outcome-codec.ts';
 import { PendingCall } from './pending-call.ts';
-import { isConnectionLoss, type Rpc } from './rpc.ts';
+import { isConnectionLoss, wasNeverConnected, type Rpc } from './rpc.ts';
 import { errorFromGrpc, errorFromStatus } from './status-codec.ts';
 import { Sweep } from './sweep.ts';
 import { sentTo, startCallSpan } from './trace.ts';
@@ -166,7 +166,7 @@ export class Executor implements StreamOwner<ExecuteStream, ExecuteStreamRespons
   /** The stream that the call was on is over. */
   private onLost(call: PendingCall, error: TxmeshError): void {
     // A server that ends a stream does not say what became of the calls on it; only a connection that was never made does.
-    const neverSent = !call.sent || (error.retryAfterMs !== undefined && error.metadata['status'] === 'UNAVAILABLE');
+    const neverSent = !call.sent || wasNeverConnected(error);
     if (neverSent) call.sent = false;
     else call.open = true;
     const meaning = meaningOf(error);
@@ -178,10 +178,10 @@ export class Executor implements StreamOwner<ExecuteStream, ExecuteStreamRespons
     const { entropy } = this.rpc.environment;
     call.carrier = undefined;
     call.sent = false;
-    call.lastError = error;
+    call.lastError = this.rpc.explain(error);
     const nextTryMs = this.nowMs() + backoffDelayMs(CONNECTION_BACKOFF, call.tries, entropy(), error.retryAfterMs);
     // A try that could not be answered in time would tell nothing that waiting can't.
-    if (nextTryMs >= call.deadlineMs) return this.giveUp(call, deadlineExceeded('Execute', error, call.transactionId));
+    if (nextTryMs >= call.deadlineMs) return this.giveUp(call, deadlineExceeded('Execute', call.lastError, call.transactionId));
     call.nextTryMs = nextTryMs;
     this.sweep.at(nextTryMs);
   }

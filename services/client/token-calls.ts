@@ -7,7 +7,7 @@
 import { backoffDelayMs, CONNECTION_BACKOFF } from './backoff.ts';
 import { cancelled, closedError, deadlineExceeded, makeError, meaningOf, OutcomeUnknown, TxmeshError, type Reason } from './errors.ts';
 import type { CallOptions } from './options.ts';
-import type { Rpc } from './rpc.ts';
+import { wasNeverConnected, type Rpc } from './rpc.ts';
 import { Sweep } from './sweep.ts';
 import type { TokenCall } from './token-call.ts';
 
@@ -112,10 +112,10 @@ export class TokenCalls<Result, Call extends TokenCall<unknown, Result>> {
    * @returns whether it is to be sent again; else it is over
    */
   lost(call: Call, error: TxmeshError, wasRefused: boolean): boolean {
-    const neverSent = !call.sent || wasRefused || (error.retryAfterMs !== undefined && error.metadata['status'] === 'UNAVAILABLE');
+    const neverSent = !call.sent || wasRefused || wasNeverConnected(error);
     call.carrier = undefined;
     call.sent = false;
-    call.lastError = error;
+    call.lastError = this.rpc.explain(error);
     if (!neverSent) call.open = true;
     const meaning = meaningOf(error);
     if (meaning !== 'refused' && meaning !== 'defect') return true;

@@ -89,8 +89,8 @@ export class PositionCompacted extends TxmeshError {}
 export class TransactionAborted extends TxmeshError {
   /**
    * Whether the same work may succeed under a new id, with what is stored then. True for the reasons
-   * PRECONDITION_FAILED, LOCK_CONFLICT, LOCK_TIMEOUT, WORKSPACE_LOST, TRANSACTION_TIMEOUT, OUTCOME_UNKNOWN (a
-   * branch's vote was lost), OVERLOADED, NO_LEADER and DRAINING.
+   * PRECONDITION_FAILED, LOCK_CONFLICT, LOCK_TIMEOUT, WORKSPACE_LOST, TRANSACTION_TIMEOUT, OUTCOME_UNKNOWN (of
+   * a branch's prepare), OVERLOADED, NO_LEADER and DRAINING.
    */
   get retryable(): boolean {
     return RETRYABLE.has(this.reason);

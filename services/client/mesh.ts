@@ -267,7 +267,7 @@ export class Mesh implements AsyncDisposable {
     await Promise.race([this.mapKnown, late]).finally(() => over.abort());
     if (this.hasMap) return;
     if (this.rpc.closed.aborted) throw closedError();
-    deadline.check();
+    if (deadline.signal?.aborted) deadline.check();
     throw this.mapError ?? makeError({ reason: 'DEADLINE_EXCEEDED', message: `none of ${this.rpc.map.known.join(', ')} could be reached in time` });
   }
 

@@ -8,9 +8,9 @@ const { scripts } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'ut
 /** npm's own hooks are called by npm alone. */
 const names = Object.keys(scripts).filter((name) => !name.startsWith('pre'));
 
-/** Every file that a script could write to, with the time of its last change. */
+/** Every file that some script writes, with the time of its last change. */
 function state(): readonly string[] {
-  const written = ['.cache', '.txmesh', 'deploy', 'dist', 'docs', 'proto', 'services/gen', 'test/fixtures'];
+  const written = ['.cache', '.txmesh', 'deploy/components/grafana/dashboards', 'dist', 'node_modules/.package-lock.json', 'proto', 'services/gen', 'test/fixtures/records'];
   const files = written.flatMap((folder) => [folder, ...globSync(`${folder}/**`, { cwd: root })]);
   return files.map((file) => `${file} ${statSync(path.join(root, file), { throwIfNoEntry: false })?.mtimeMs}`);
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env -S node --max-semi-space-size=64
-/** `npx txmesh`: runs a server, see server.ts; or one of the commands beside it, see commands.ts and policy-command.ts. */
+/** `txmesh`: runs a server, see server.ts; or one of the commands beside it, see commands.ts and policy-command.ts. */
 
 /** The SDK runs on older ones, so that package.json can't demand it. */
 const LEAST_NODE = 26;

@@ -42,6 +42,7 @@ test.each<[string, readonly string[], number, string]>([
   ['an option that there is not', ['explain', 'FILE', '--nothing'], 2, '--nothing'],
   ['a file that there is not', ['check', '/nowhere/policy.yaml'], 2, '/nowhere/policy.yaml'],
   ['nothing', [], 2, 'Usage:'],
+  ['how it is called', ['explain', '--help'], 0, 'Usage:'],
 ])('explains %s', (_, args, code, said) => {
   const result = run(args);
   expect(result.said).toContain(said);

@@ -24,9 +24,13 @@ const USAGE = `Usage:
 /** Of a mistake in how it was called. */
 class UsageError extends Error {}
 
-/** @returns the exit code: 0 for yes, 1 for no, 2 for a wrong call */
+/** @returns the exit code: 0 for yes and for --help, 1 for no, 2 for a wrong call */
 export function runPolicyCommand(args: readonly string[], print: (text: string) => void = console.log, complain: (text: string) => void = console.error): number {
   const [verb, file, ...rest] = args;
+  if (args.includes('--help') || args.includes('-h')) {
+    print(USAGE);
+    return 0;
+  }
   try {
     if (file === undefined || (verb !== 'check' && verb !== 'explain')) throw new UsageError(USAGE);
     const catalogue = catalogueOfMesh();

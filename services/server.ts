@@ -51,6 +51,11 @@ export async function runServer(
   ports: ServerPorts = {},
 ): Promise<number> {
   let settings: Settings;
+  const [first] = args;
+  if (first !== undefined && !first.startsWith('-')) {
+    console.error(`txmesh: unknown command "${first}"; there are ${[...Object.keys(COMMANDS), 'policy'].join(', ')}, and without one a server runs; --help tells more`);
+    return 2;
+  }
   try {
     const parsed = readSettings(args, environment);
     if (parsed.type !== 'settings') {

@@ -1,29 +1,31 @@
-/**
- * `npm run --silent certificates | kubectl apply -f -`: the Secrets with certificates that the
- * manifests in deploy/ need, on standard output. Run again with the same authorities, it renews them.
- *
- *   --namespace NAME      default txmesh
- *   --days N              how long the certificates are valid, default 90
- *   --clients A,B,…       who calls the mesh: a Secret A-tls with the identity spiffe://txmesh/client/A, and so
- *                         on; default client,operator
- *   --participants A,B,…  services of your own that take part in transactions: a Secret A-tls for the Service A, with
- *                         the identity spiffe://txmesh/participant/A, and so on; default none
- *   --authorities FOLDER  where the authorities' keys are kept, default .cache/certificates; guard it
- */
+/** `npm run certificates`: the Secrets with certificates that the manifests in deploy/ need, on standard output. */
 
 import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
+import { endWrong, readFlags } from '../local/flags.ts';
 import { issue } from './issue.ts';
 import { CLIENTS, neededCertificates, SERVICES } from './needed.ts';
 
-const { values: options } = parseArgs({
-  options: {
-    namespace: { type: 'string', default: 'txmesh' },
-    days: { type: 'string', default: '90' },
-    clients: { type: 'string', default: CLIENTS.join(',') },
-    participants: { type: 'string', default: '' },
-    authorities: { type: 'string', default: resolve(import.meta.dirname, '../../.cache/certificates') },
-  },
+const USAGE = `
+npm run --silent certificates -- [FLAG …] | kubectl apply -f -
+
+Prints Secrets with the certificates that the manifests need. Run again with the same authorities, it renews
+them. It needs openssl on PATH.
+
+  --namespace NAME       default txmesh
+  --days N               how long the certificates are valid, default 90
+  --clients A,B,…        who calls the mesh: a Secret A-tls with the identity spiffe://txmesh/client/A, and so
+                         on; default ${CLIENTS.join(',')}
+  --participants A,B,…   services of your own that take part in transactions: a Secret A-tls for the Service A, with
+                         the identity spiffe://txmesh/participant/A, and so on; default none
+  --authorities FOLDER   where the authorities' keys are kept, default .cache/certificates; guard it
+`;
+
+const options = readFlags(USAGE, {
+  namespace: { type: 'string', default: 'txmesh' },
+  days: { type: 'string', default: '90' },
+  clients: { type: 'string', default: CLIENTS.join(',') },
+  participants: { type: 'string', default: '' },
+  authorities: { type: 'string', default: resolve(import.meta.dirname, '../../.cache/certificates') },
 });
 
 /** What has a name already. */
@@ -32,8 +34,8 @@ const taken = new Set<string>([...SERVICES, 'etcd', 'etcd-client']);
 function namesOf(flag: 'clients' | 'participants'): string[] {
   const names = options[flag].split(',').filter((name) => name !== '');
   for (const name of names) {
-    if (!/^[a-z]([a-z0-9-]{0,40}[a-z0-9])?$/.test(name)) throw new Error(`--${flag}: "${name}" must be of a-z, 0-9 and -, beginning with a letter`);
-    if (taken.has(name)) throw new Error(`--${flag}: there is a certificate "${name}" already; take another name`);
+    if (!/^[a-z]([a-z0-9-]{0,40}[a-z0-9])?$/.test(name)) endWrong(`--${flag}: "${name}" must be of a-z, 0-9 and -, beginning with a letter`, USAGE);
+    if (taken.has(name)) endWrong(`--${flag}: there is a certificate "${name}" already; take another name`, USAGE);
     taken.add(name);
   }
   return names;

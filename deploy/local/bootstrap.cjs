@@ -18,6 +18,7 @@ const at = (...parts) => path.join(ROOT, ...parts);
 
 /** Scripts that run on the pinned Node. They get the arguments that follow the command. */
 const SCRIPTS = {
+  txmesh: 'services/main.ts',
   start: 'deploy/local/start.ts',
   test: 'test/runner/run.ts',
   cluster: 'deploy/local/cluster.ts',
@@ -28,13 +29,21 @@ const SCRIPTS = {
   dashboards: 'deploy/dashboards/main.ts',
   audit: 'deploy/supply-chain/audit.ts',
   'e2e:k8s': 'test/e2e/k8s.ts',
+  records: 'test/fixtures/write.ts',
 };
 
-/** What else can be done once everything is installed and generated. */
+/** What else can be done once everything is installed and generated; --help in front of the arguments tells what. */
 const TOOLS = {
-  generate: async () => undefined,
-  baseline: () => run(buf(), ['build', 'proto', '--exclude-source-info', '--output', 'proto/baseline.binpb']),
-  build: () => build(),
+  generate: { help: () => 'npm run generate: services/gen anew from proto/', run: async () => undefined },
+  baseline: {
+    help: () => 'npm run baseline: proto/baseline.binpb anew from proto/, for a release',
+    run: () => run(buf(), ['build', 'proto', '--exclude-source-info', '--output', 'proto/baseline.binpb']),
+  },
+  build: { help: () => 'npm run build: dist/, what the npm package ships', run: () => build() },
+  example: {
+    help: () => `npm run example -- NAME [ARGUMENT…]: a program of docs/examples: ${examples().join(', ')}`,
+    run: (args) => runExample(args),
+  },
 };
 
 const BIN = at('node_modules', '.bin');
@@ -48,8 +57,10 @@ const LOCK_POLL_MS = 200;
 /** Copies of a signal that come within this time are one wish: npm passes on what the terminal also sent. */
 const SAME_SIGNAL_MS = 500;
 const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+const HELP = ['--help', '-h'];
 
 async function main(command, args) {
+  if (command in TOOLS && HELP.includes(args[0])) return console.log(TOOLS[command].help());
   if (!(command in SCRIPTS) && !(command in TOOLS)) {
     const known = Object.keys(SCRIPTS).concat(Object.keys(TOOLS)).join(', ');
     throw new Error(`${command || 'No command'} given; known are ${known}.`);
@@ -64,8 +75,21 @@ async function main(command, args) {
       if (asked || !isGenerated()) await generate();
     });
   }
-  if (command in TOOLS) return TOOLS[command]();
-  await run(node(), ['--conditions=txmesh-source', '--require', __filename, at(SCRIPTS[command])].concat(args));
+  if (command in TOOLS) return TOOLS[command].run(args);
+  await runScript(SCRIPTS[command], args);
+}
+
+const runScript = (script, args) => run(node(), ['--conditions=txmesh-source', '--require', __filename, at(script)].concat(args));
+
+function examples() {
+  const ending = '.ts';
+  return fs.readdirSync(at('docs', 'examples')).filter((file) => file.endsWith(ending)).map((file) => file.slice(0, -ending.length));
+}
+
+/** As a program that has installed the package, on the sources that are here. */
+async function runExample([name, ...args]) {
+  if (!examples().includes(name)) throw new Error(`${name || 'no example'} given; there are ${examples().join(', ')}.`);
+  await runScript(`docs/examples/${name}.ts`, args);
 }
 
 // --- installing ---------------------------------------------------------------------------------

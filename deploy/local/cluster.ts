@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { requireGoTools } from './go-tool.ts';
 import { startEtcd, type EtcdCluster } from './etcd.ts';
+import { readFlags } from './flags.ts';
 import { ServerProcess } from './server-process.ts';
 
 /** What a replica runs. */
@@ -95,6 +96,11 @@ export class LocalCluster {
   }
 }
 
+const USAGE = `
+npm run cluster: three etcd members and two replicas of each service on loopback, until "quit" or Ctrl-C. Members
+and replicas can be killed, paused and added by typing. It needs etcd 3.6 on PATH, or Go to build it.
+`;
+
 const HELP = `type: list | add coordinator | add participant | kill NAME | stop NAME | pause NAME | resume NAME | quit`;
 
 function list(cluster: LocalCluster): string {
@@ -134,6 +140,7 @@ async function obey(cluster: LocalCluster, line: string): Promise<string> {
 }
 
 async function main(): Promise<void> {
+  readFlags(USAGE, {});
   const cluster = await LocalCluster.start({ replicas: 2, lease: '3s' });
   if (cluster === undefined) process.exit(1);
   console.log(`${list(cluster)}\n\n${HELP}`);

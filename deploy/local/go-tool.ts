@@ -68,16 +68,16 @@ export function findGoTool(tool: GoTool): Promise<FoundTool> {
 }
 
 /**
- * The paths of the tools, or undefined, told loudly, where one is missing: the tests that need it are
- * to be skipped. Where CI=true a missing tool is an error: a skipped test proves nothing.
+ * The paths of the tools, or undefined, told loudly, where one is missing: what needs it can't be done, and a
+ * test is to be skipped. Where CI=true a missing tool is an error: a skipped test proves nothing.
  */
 export async function requireGoTools<Name extends keyof typeof GO_TOOLS>(...names: Name[]): Promise<Record<Name, string> | undefined> {
   const paths: Partial<Record<Name, string>> = {};
   for (const name of names) {
     const tool = await findGoTool(GO_TOOLS[name]);
     if (tool.path === undefined) {
-      if (process.env['CI'] === 'true') throw new Error(`these tests need ${tool.reason}`);
-      console.error(`\n!!! TESTS SKIPPED, they need ${tool.reason}\n`);
+      if (process.env['CI'] === 'true') throw new Error(`not run: this needs ${tool.reason}`);
+      console.error(`\n!!! NOT RUN: this needs ${tool.reason}\n`);
       return undefined;
     }
     paths[name] = tool.path;

@@ -3,16 +3,17 @@
 import { AlreadyExists, json, type Mesh } from '../../services/client/index.ts';
 
 export const PRICE = 40;
-const FULL = { teapots: 10, money: 200 };
+const FULL = { teapots: 10, balance: 200 };
 
+/** As README.md and docs/examples have it: they go on with what the tour has stored. */
 interface Account {
-  readonly money: number;
+  readonly balance: number;
 }
 
 /** Everything that an order or its shipment changes. */
 export interface Shown {
   readonly teapots: number;
-  readonly money: number;
+  readonly balance: number;
   /** Messages of the topic that nobody has handled. */
   readonly waiting: number;
   readonly sales: number;
@@ -32,7 +33,7 @@ export async function openShop(mesh: Mesh): Promise<number> {
   if (teapots.value < 3n) await mesh.counter('teapots').add(BigInt(FULL.teapots) - teapots.value);
   await mesh.transaction(async (tx) => {
     const account = (await tx.get('payments', 'accounts', 'alice'))?.json<Account>();
-    if ((account?.money ?? 0) < 3 * PRICE) tx.put('payments', 'accounts', 'alice', json({ money: FULL.money } satisfies Account));
+    if ((account?.balance ?? 0) < 3 * PRICE) tx.put('payments', 'accounts', 'alice', json({ balance: FULL.balance } satisfies Account));
   });
   return count(mesh, 'orders');
 }
@@ -42,7 +43,7 @@ export async function order(mesh: Mesh, customer: string, teapots: number): Prom
   return mesh.transaction(async (tx) => {
     const account = (await tx.get('payments', 'accounts', customer))!.json<Account>();
     tx.add('teapots', -teapots);
-    tx.put('payments', 'accounts', customer, json({ money: account.money - PRICE } satisfies Account));
+    tx.put('payments', 'accounts', customer, json({ balance: account.balance - PRICE } satisfies Account));
     tx.put('inventory', 'orders', tx.id, json({ customer, teapots, price: PRICE }), { precondition: 'absent' });
     tx.publish('orders', json({ order: tx.id }));
     tx.add('sales', 1);
@@ -56,7 +57,7 @@ export async function look(mesh: Mesh): Promise<Shown> {
   const value = async (counter: string): Promise<number> => Number((await mesh.counter(counter).get()).value);
   return {
     teapots: await value('teapots'),
-    money: account!.json<Account>().money,
+    balance: account!.json<Account>().balance,
     waiting: (await mesh.queue().subscriptions.statistics('shipping')).backlogMessages,
     sales: await value('sales'),
     shipments: await count(mesh, 'shipments'),

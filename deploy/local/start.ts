@@ -76,7 +76,7 @@ async function main(args: string[]): Promise<number> {
     return 0;
   }
   if (parsed.settings.store === 'memory')
-    throw new SettingError('--store memory loses everything in the crash that the tour makes; use embedded or etcd (npx txmesh --store memory runs without the tour)');
+    throw new SettingError('--store memory loses everything in the crash that the tour makes; use embedded or etcd (npm run txmesh -- --store memory runs without the tour)');
   const stopped = Promise.withResolvers<'stopped'>();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopped.resolve('stopped'));
   const server = new RestartableServer(serverArgs);

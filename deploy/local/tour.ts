@@ -73,7 +73,7 @@ async function goodOrder(mesh: Mesh, print: Print): Promise<void> {
   const before = await look(mesh);
   const id = await order(mesh, 'alice', 1);
   const after = await look(mesh);
-  expectChange(before, after, { teapots: -1, money: -PRICE, waiting: 1, sales: 1 });
+  expectChange(before, after, { teapots: -1, balance: -PRICE, waiting: 1, sales: 1 });
   print(`   ${green('committed')}  ${id}`);
   show(print, before, after, ORDER);
 }
@@ -143,7 +143,7 @@ type Line = readonly [service: string, words: string, field: keyof Shown];
 
 const ORDER: readonly Line[] = [
   ['counter', 'teapots', 'teapots'],
-  ['payments', "alice's money", 'money'],
+  ['payments', "alice's balance", 'balance'],
   ['queue', 'orders to ship', 'waiting'],
   ['counter', 'sales', 'sales'],
 ];

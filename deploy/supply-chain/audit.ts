@@ -1,11 +1,8 @@
-/**
- * `npm run audit`: asks the registry for known vulnerabilities of the dependencies for production. Ends
- * with 1 where one is high or critical; with 0, and a warning that can't be overlooked, where the registry
- * answers no such questions, as mirrors often don't. `--required` makes that a failure, too.
- */
+/** `npm run audit`: known vulnerabilities of the dependencies for production. */
 
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { readFlags } from '../local/flags.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const OUTPUT_BYTES = 64 * 1024 * 1024;
@@ -25,12 +22,16 @@ interface Report {
   readonly error?: { readonly summary?: string };
 }
 
-const args = process.argv.slice(2);
-const unknown = args.find((arg) => arg !== '--required');
-if (unknown !== undefined) {
-  console.error(`${unknown} is not known; there is --required`);
-  process.exit(2);
-}
+const USAGE = `
+npm run audit -- [--required]: asks the registry for known vulnerabilities of the dependencies for production
+
+Ends with 1 where one is high or critical; with 0, and a warning that can't be overlooked, where the registry
+answers no such questions, as mirrors often don't.
+
+  --required   makes that a failure, too
+`;
+
+const { required } = readFlags(USAGE, { required: { type: 'boolean', default: false } });
 
 const { stdout, stderr, error } = spawnSync('npm', ['audit', '--json', '--package-lock-only', '--omit=dev', '--audit-level=high'], {
   cwd: ROOT,
@@ -53,7 +54,7 @@ function tell({ vulnerabilities, metadata, message, error: failure }: Report): n
     const reason = [message, failure?.summary].filter((part) => part !== undefined && part !== '').join(': ');
     console.error(`\n!!! NOT AUDITED !!!\nThe registry does not tell of vulnerabilities (${reason.trim()}).`);
     console.error('Ask one that does: npm_config_registry=https://registry.npmjs.org npm run audit\n');
-    return args.includes('--required') ? 1 : 0;
+    return required ? 1 : 0;
   }
   const found = Object.values(vulnerabilities);
   for (const { name, range, severity, via } of found) {

@@ -1,7 +1,9 @@
 /**
  * A pipeline: each order becomes an invoice and counts as a sale, exactly once, whatever is killed.
  *
- *   node orders.ts [mesh address] [how many orders]
+ *   npm run example -- orders [mesh address] [how many orders]
+ *
+ * runs it in a checkout; where the package is installed, `node orders.ts` does.
  */
 import { AlreadyExists, connect, json, type Mesh } from 'txmesh/client';
 

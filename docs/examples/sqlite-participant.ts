@@ -1,7 +1,9 @@
 /**
  * A service of your own as a participant: loyalty points in SQLite, crash-safe.
  *
- *   node sqlite-participant.ts [mesh address] [listen address] [database file]
+ *   npm run example -- sqlite-participant [mesh address] [listen address] [database file]
+ *
+ * runs it in a checkout; where the package is installed, `node sqlite-participant.ts` does.
  */
 import { DatabaseSync } from 'node:sqlite';
 import { serveParticipant, type Content } from 'txmesh/participant';

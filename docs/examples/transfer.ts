@@ -1,7 +1,9 @@
 /**
  * A bank transfer: both accounts change, or neither does, whatever happens in between.
  *
- *   node transfer.ts [mesh address] [from] [to] [amount]
+ *   npm run example -- transfer [mesh address] [from] [to] [amount]
+ *
+ * runs it in a checkout; where the package is installed, `node transfer.ts` does.
  */
 import { connect, json, TransactionAborted, type Mesh } from 'txmesh/client';
 
@@ -11,6 +13,8 @@ interface Account {
 
 /** Moves money, and returns both balances. Runs again by itself if an account changes meanwhile. */
 export function transfer(mesh: Mesh, from: string, to: string, amount: number) {
+  if (from === to) throw new Error(`${from} can't pay themselves: of two puts of one key the last counts, which would make money`);
+  if (!(amount > 0)) throw new Error(`${amount} can't be moved: an amount is above 0`);
   return mesh.transaction(async (tx) => {
     const [payer, payee] = await Promise.all([tx.get('payments', 'accounts', from), tx.get('payments', 'accounts', to)]);
     const payerBalance = (payer?.json<Account>().balance ?? 0) - amount;

@@ -1,7 +1,9 @@
 /**
  * Prints every decision as it is made; goes on by itself when a server goes away.
  *
- *   node watch.ts [mesh address] [how many, then stop]
+ *   npm run example -- watch [mesh address] [how many, then stop]
+ *
+ * runs it in a checkout; where the package is installed, `node watch.ts` does.
  */
 import { connect, type Mesh, type TransactionEvent } from 'txmesh/client';
 

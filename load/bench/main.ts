@@ -1,21 +1,10 @@
-/**
- * `npm run bench`: what transactions, queues and counters do, by client processes of their own over real
- * gRPC, with durable storage; beside what the machine can do at most.
- *
- *   --only WORKLOAD/STORE/IN_FLIGHT   one row, or all that begin so: transaction/embedded, queue-disk
- *   --json FILE                       the rows as JSON
- *   --seconds N                       measured time of each row (default 8)
- *   --soak N                          N transactions with a short retention, memory and store size over time
- *   --pairs N                         N pairs of rows without and with traces, in turns, and the medians of their ratios
- *   --with metrics                    such pairs without and with metrics instead
- *   --profile FOLDER                  CPU profiles of the servers go there
- */
+/** `npm run bench`: what transactions, queues and counters do, beside what the machine can do at most. */
 
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { startEtcd } from '../../deploy/local/etcd.ts';
+import { readFlags } from '../../deploy/local/flags.ts';
 import { systemClock } from '../../services/runtime/clock.ts';
 import { openStore } from '../../services/runtime/store/open.ts';
 import { COUNTERS } from './counter/rows.ts';
@@ -30,16 +19,28 @@ import { PLAIN, TRANSACTIONS, WITH_METRICS, WITH_TRACES } from './transactions/r
 import { soak } from './transactions/soak.ts';
 import { nameOf, type Conditions, type Workload } from './workload.ts';
 
-const { values: options } = parseArgs({
-  options: {
-    only: { type: 'string' },
-    json: { type: 'string' },
-    seconds: { type: 'string', default: '8' },
-    soak: { type: 'string' },
-    pairs: { type: 'string' },
-    with: { type: 'string', default: 'traces' },
-    profile: { type: 'string' },
-  },
+const USAGE = `
+npm run bench -- [FLAG …]: measures by client processes of their own over real gRPC, with durable storage
+
+  --only WORKLOAD/STORE/IN_FLIGHT   one row, or all that begin so: transaction/embedded, queue-disk
+  --json FILE                       the rows as JSON
+  --seconds N                       measured time of each row (default 8)
+  --soak N                          N transactions with a short retention, memory and store size over time
+  --pairs N                         N pairs of rows without and with traces, in turns, and the medians of their ratios
+  --with metrics                    such pairs without and with metrics instead
+  --profile FOLDER                  CPU profiles of the servers go there
+
+Rows on etcd need etcd on PATH, or Go to build it.
+`;
+
+const options = readFlags(USAGE, {
+  only: { type: 'string' },
+  json: { type: 'string' },
+  seconds: { type: 'string', default: '8' },
+  soak: { type: 'string' },
+  pairs: { type: 'string' },
+  with: { type: 'string', default: 'traces' },
+  profile: { type: 'string' },
 });
 
 const CONDITIONS: Conditions = {

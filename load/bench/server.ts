@@ -1,5 +1,5 @@
 /**
- * The server under measurement: the same as `npx txmesh`, with a store that counts its writes. Tells
+ * The server under measurement: the same as `txmesh`, with a store that counts its writes. Tells
  * its parent on request how many there were.
  */
 

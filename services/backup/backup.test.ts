@@ -299,7 +299,7 @@ describe('what a restored cluster numbers', () => {
   const nowMs = Date.UTC(2030, 0, 1);
   const WRITES_PER_MS = 100;
 
-  it('is above everything that was given out since the backup, by whatever was restored in between', () => {
+  it('is above everything that was given out since the backup, by whatever was restored in between (P10)', () => {
     fc.assert(fc.property(fc.array(fc.nat(30 * DAY_MS), { minLength: 1, maxLength: 20 }), (livedMs) => {
       let atMs = nowMs;
       let highest = 1000;

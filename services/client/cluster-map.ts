@@ -22,6 +22,7 @@ export class ClusterMap {
   private readonly avoided = new Map<string, number>();
   private turn = 0;
   clusterId = '';
+  private told = false;
 
   constructor(seeds: readonly string[], clock: Clock) {
     this.seeds = seeds;
@@ -36,12 +37,18 @@ export class ClusterMap {
       throw makeError({ reason: 'PARTITION_MISMATCH', message });
     }
     this.clusterId = cluster.clusterId;
+    this.told = true;
     this.services = new Map(cluster.services.map((service) => [service.name, service]));
     const led = cluster.services
       .filter(({ kind }) => kind !== Service_Kind.EXTERNAL)
       .flatMap(({ partitions }) => partitions.map(({ address }) => address))
       .filter((address) => address !== '');
     this.addresses = [...new Set([...led, ...this.seeds])];
+  }
+
+  /** Whether a server has ever told it. */
+  get isKnown(): boolean {
+    return this.told;
   }
 
   /** Every address that is worth a connection. */

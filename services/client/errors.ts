@@ -25,6 +25,7 @@ export interface Conflict {
 /** gRPC's status codes, as far as reasons map to them. */
 export type Code = (typeof REASONS)[Reason];
 
+/** What an error is made of; the fields are those of {@link TxmeshError}. */
 export interface ErrorDetails {
   readonly reason: Reason;
   readonly message: string;
@@ -86,13 +87,20 @@ export class PositionCompacted extends TxmeshError {}
  * names the key, where a key was in the way.
  */
 export class TransactionAborted extends TxmeshError {
-  /** Whether the same work, with what is there now and under a new id, may well succeed. */
+  /**
+   * Whether the same work may succeed under a new id, with what is stored then. True for the reasons
+   * PRECONDITION_FAILED, LOCK_CONFLICT, LOCK_TIMEOUT, WORKSPACE_LOST, TRANSACTION_TIMEOUT, OUTCOME_UNKNOWN (of
+   * a branch's prepare), OVERLOADED, NO_LEADER and DRAINING.
+   */
   get retryable(): boolean {
     return RETRYABLE.has(this.reason);
   }
 }
 
-/** Finds out whether something was committed, if need be by making sure that it never will be. */
+/**
+ * Finds out whether something has taken effect, as {@link OutcomeUnknown.settle} says: true if it has, false
+ * if it has not and never will.
+ */
 export type Settle = (options: { readonly signal?: AbortSignal; readonly timeoutMs?: number }) => Promise<boolean>;
 
 /**
@@ -131,7 +139,10 @@ export class NotAuthenticated extends TxmeshError {}
 /** The caller has no right to do this; nothing was done. */
 export class PermissionDenied extends TxmeshError {}
 
-/** The deadline passed. */
+/**
+ * The call's `timeoutMs` passed before it could change anything: nothing was changed. (Where something may have
+ * been changed, the error is {@link OutcomeUnknown}.) `cause` is the error of the last try, if there was one.
+ */
 export class DeadlineExceeded extends TxmeshError {}
 
 /** The caller's AbortSignal fired; `cause` is the signal's reason. Nothing was changed. */

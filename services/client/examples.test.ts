@@ -20,6 +20,17 @@ test('the transfer example moves money once, however often it has to be tried', 
   fake.stop();
 });
 
+test('the transfer example refuses what would make money or move it backwards', async () => {
+  const fake = await FakeMesh.start();
+  await using mesh = connect(fake.address);
+  fake.set('payments', 'accounts', 'alice', '{"balance":100}');
+  expect(() => transfer(mesh, 'alice', 'alice', 30)).toThrow("alice can't pay themselves");
+  expect(() => transfer(mesh, 'alice', 'bob', -30)).toThrow("-30 can't be moved");
+  expect(() => transfer(mesh, 'alice', 'bob', Number.NaN)).toThrow("NaN can't be moved");
+  expect(fake.text('payments', 'accounts', 'alice')).toBe('{"balance":100}');
+  fake.stop();
+});
+
 test('the orders example bills every order once, though a transaction’s answer is lost', async () => {
   const fake = await FakeMesh.start();
   await using mesh = connect(fake.address);

@@ -180,10 +180,10 @@ export class Executor implements StreamOwner<ExecuteStream, ExecuteStreamRespons
     const { entropy } = this.rpc.environment;
     call.carrier = undefined;
     call.sent = false;
-    call.lastError = error;
+    call.lastError = this.rpc.explain(error);
     const nextTryMs = this.nowMs() + backoffDelayMs(CONNECTION_BACKOFF, call.tries, entropy(), error.retryAfterMs);
     // A try that could not be answered in time would tell nothing that waiting can't.
-    if (nextTryMs >= call.deadlineMs) return this.giveUp(call, deadlineExceeded('Execute', error, call.transactionId));
+    if (nextTryMs >= call.deadlineMs) return this.giveUp(call, deadlineExceeded('Execute', call.lastError, call.transactionId));
     call.nextTryMs = nextTryMs;
     this.sweep.at(nextTryMs);
   }

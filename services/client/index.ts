@@ -41,7 +41,7 @@ export {
   TxmeshError,
   Unavailable,
 } from './errors.ts';
-export type { Code, Conflict, FieldViolation, Reason } from './errors.ts';
+export type { Code, Conflict, ErrorDetails, FieldViolation, Reason, Settle } from './errors.ts';
 export type { Attempt } from '../kernel/attempt.ts';
 export type { ChangeOptions } from './change.ts';
 export type { Counter, CounterReadOptions, CreateCounterOptions, UpdateCounterOptions } from './counter/counter.ts';

@@ -44,7 +44,11 @@ export interface WatchOptions {
   readonly signal?: AbortSignal;
   /** Only keys that begin with this. */
   readonly prefix?: string;
-  /** Continue after these revisions, by partition. A partition not named starts with what happens from now on. */
+  /**
+   * Continue after these revisions: the latest `position` of each partition that was seen, as
+   * `after.set(position.partition, position.revision)` collects them. A partition that is not in it starts with
+   * what happens from now on.
+   */
   readonly after?: ReadonlyMap<number, number>;
 }
 
@@ -54,7 +58,7 @@ export interface KeyEvent {
   readonly key: string;
   /** The key after the change. Undefined: it was deleted. */
   readonly entry: Entry | undefined;
-  /** Of the change. */
+  /** The key's version after this change. */
   readonly version: number;
   /** The value is left out because it was replaced since; a later event brings the newer one. */
   readonly superseded: boolean;

@@ -17,7 +17,10 @@ export interface ConnectOptions {
   readonly channelOptions?: grpc.ChannelOptions;
   /** The deadline of calls that name none, milliseconds. Default 30,000. */
   readonly timeoutMs?: number;
-  /** Most Execute calls under way; one more fails with reason OVERLOADED. Default 10,000. */
+  /**
+   * How much may pile up here: Execute calls under way, and, for each topic and each counter service by itself,
+   * publishes and adds that wait for room. One more fails with reason OVERLOADED. Default 10,000.
+   */
   readonly maxPending?: number;
 }
 

@@ -7,7 +7,7 @@ import { backoffDelayMs, CONNECTION_BACKOFF } from './backoff.ts';
 import { Channels } from './channels.ts';
 import { ClusterMap } from './cluster-map.ts';
 import { Deadline } from './deadline.ts';
-import { cancelled, closedError, meaningOf, outcomeUnknown, TransactionAborted, TxmeshError, type Settle } from './errors.ts';
+import { cancelled, closedError, makeError, meaningOf, outcomeUnknown, TransactionAborted, TxmeshError, type Settle } from './errors.ts';
 import type { CallOptions, Environment, Settings } from './options.ts';
 import { errorFromGrpc } from './status-codec.ts';
 import { endSpan, sentTo, startCallSpan, type ClientSpan } from './trace.ts';
@@ -72,7 +72,7 @@ export class Rpc {
           open ||= transactionId !== undefined && (meaning === 'unknown' || meaning === 'defect');
           if (meaning === 'refused' || meaning === 'defect') throw error;
           if (isConnectionLoss(error)) this.map.avoid(address);
-          lastError = error;
+          lastError = this.explain(error);
         }
         const delayMs = backoffDelayMs(CONNECTION_BACKOFF, ++tries, this.environment.entropy(), lastError.retryAfterMs);
         await deadline.wait(delayMs, lastError);
@@ -96,6 +96,14 @@ export class Rpc {
       if (error instanceof TransactionAborted) return false;
       throw error;
     }
+  }
+
+  /** The error of a try; as long as no server was ever reached, one that names all that were tried. */
+  explain(error: TxmeshError): TxmeshError {
+    if (this.map.isKnown || !wasNeverConnected(error)) return error;
+    const { reason, metadata, retryAfterMs, transactionId } = error;
+    const message = `none of ${this.map.known.join(', ')} could be reached (${error.message})`;
+    return makeError({ reason, message, metadata, retryAfterMs, transactionId, cause: error });
   }
 
   /** Opens a stream of responses. Its errors are gRPC's. */
@@ -156,6 +164,11 @@ export class Rpc {
 function splitPath(path: string): { service: string; name: string } {
   const slash = path.indexOf('/', 1);
   return { service: path.slice(1, slash), name: path.slice(slash + 1) };
+}
+
+/** There was no connection, so that nothing was sent: only then does gRPC's own UNAVAILABLE carry a retry delay. */
+export function wasNeverConnected({ retryAfterMs, metadata }: TxmeshError): boolean {
+  return retryAfterMs !== undefined && metadata['status'] === 'UNAVAILABLE';
 }
 
 /** The server could not be reached, is going away, or went away before it answered. */

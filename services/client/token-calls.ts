@@ -115,7 +115,7 @@ export class TokenCalls<Result, Call extends TokenCall<unknown, Result>> {
     const neverSent = !call.sent || wasRefused || neverBegan(error);
     call.carrier = undefined;
     call.sent = false;
-    call.lastError = error;
+    call.lastError = this.rpc.explain(error);
     if (!neverSent) call.open = true;
     const meaning = meaningOf(error);
     if (meaning !== 'refused' && meaning !== 'defect') return true;

@@ -154,7 +154,7 @@ describe('consumer frames', () => {
     );
   });
 
-  test('deliveries are what the generated code reads, also after a way over another replica', () => {
+  test('deliveries are what the generated code reads, also after a way over another replica (Q13)', () => {
     fc.assert(
       fc.property(fc.array(message, { maxLength: 4 }), (messages) => {
         const delivered = messages.map((each, i) => ({

@@ -1,6 +1,6 @@
 /**
  * Frames of PublishStream and StreamingPull (proto/txmesh/queue/v1/queue.proto, whose field numbers stand
- * below), read and written by hand: a message passes as the bytes that it is, and a frame of hundreds
+ * below), read and written by hand: a message passes as the bytes that it is (Q13), and a frame of hundreds
  * costs little more than copying it. codec-frames.test.ts holds both to the generated code.
  */
 

@@ -6,12 +6,6 @@
  * maintenance and the load of k6 once, asks Prometheus every query of every dashboard, and then, while money,
  * messages and counters are worked on, deletes leaders one by one and does the rest of blows.ts. Then everything
  * must add up; a backup is taken and put back as docs/backup.md says; and at the end no critical alert may fire.
- *
- *   --keep   leaves everything running at the end
- *
- * Environment: E2E_REGISTRY (localhost:5000), where images are pushed unless the cluster is kind or
- * minikube; DOCKER, the docker to build with; E2E_K8S=1 makes a missing cluster a failure. Images of others that
- * no registry has for us are built through the Go module proxy (third-party/).
  */
 
 import { spawnSync } from 'node:child_process';
@@ -19,9 +13,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { issue } from '../../deploy/certificates/issue.ts';
 import { neededCertificates, SERVICES } from '../../deploy/certificates/needed.ts';
+import { readFlags } from '../../deploy/local/flags.ts';
 import { requireGoTools } from '../../deploy/local/go-tool.ts';
 import { version } from '../../services/version.ts';
 import { until } from '../integration/support/until.ts';
@@ -52,7 +46,22 @@ const LARGEST_IMAGE_MB = 350;
 /** A lease and an election take some seconds; on two cores that do everything else besides, it may be several times that. */
 const LONGEST_GAP_MS = 30_000;
 
-const { values: options } = parseArgs({ options: { keep: { type: 'boolean', default: false } } });
+const USAGE = `
+npm run e2e:k8s -- [--keep]: the image, the manifests and the mesh, with load and faults, on the Kubernetes that kubectl
+reaches, in the namespace ${NAMESPACE}
+
+  --keep   leaves everything running at the end
+
+Environment:
+  E2E_REGISTRY   where images are pushed unless the cluster is kind or minikube; default localhost:5000
+  DOCKER         the docker to build with
+  E2E_K8S        1 makes a missing cluster a failure
+
+It needs grpcurl on PATH, or Go to build it. Images of others that no registry has are built through the Go
+module proxy (test/e2e/third-party).
+`;
+
+const options = readFlags(USAGE, { keep: { type: 'boolean', default: false } });
 const steps = new Steps();
 
 interface Images {

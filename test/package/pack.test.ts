@@ -65,6 +65,7 @@ describe('in a project that has installed the package', () => {
     user = path.join(folder, 'user');
     for (const file of examples) cpSync(path.join(root, 'docs/examples', file), path.join(user, file));
     writeFileSync(path.join(user, 'readme.ts'), readmeProgram());
+    writeFileSync(path.join(user, 'consumer.ts'), consumerProgram());
     // What a user who writes for Node has installed: Node's types as they are today.
     const types = path.join(user, 'node_modules/@types/node');
     mkdirSync(path.dirname(types), { recursive: true });
@@ -77,7 +78,7 @@ describe('in a project that has installed the package', () => {
   });
   afterAll(() => mesh.stop());
 
-  test('the examples, the README and the conformance suite type-check, with strict settings of their own', () => {
+  test('the examples, the programs of the README and docs/sdk.md, and the conformance suite type-check, with strict settings of their own', () => {
     const compilerOptions = {
       target: 'es2024',
       lib: ['es2024', 'esnext.disposable'],
@@ -89,7 +90,7 @@ describe('in a project that has installed the package', () => {
       skipLibCheck: false,
     };
     writeFileSync(path.join(user, 'suite.ts'), SUITE);
-    const files = [...examples, 'readme.ts', 'suite.ts'];
+    const files = [...examples, 'readme.ts', 'consumer.ts', 'suite.ts'];
     writeFileSync(path.join(user, 'tsconfig.json'), JSON.stringify({ compilerOptions, files }));
     const { stdout } = spawnSync(path.join(root, 'node_modules/.bin/tsc'), ['--project', user], { cwd: user, encoding: 'utf8' });
     // Declarations of other packages are not ours to judge; ours and the examples are.
@@ -135,6 +136,12 @@ describe('in a project that has installed the package', () => {
 /** The TypeScript that README.md shows. */
 function readmeProgram(): string {
   const [, program] = /```ts\n([\s\S]*?)```/.exec(readFileSync(path.join(root, 'README.md'), 'utf8'))!;
+  return program!;
+}
+
+/** The whole consumer that docs/sdk.md shows. */
+function consumerProgram(): string {
+  const [, program] = /\nA whole consumer[^\n]*\n\n```ts\n([\s\S]*?)```/.exec(readFileSync(path.join(root, 'docs/sdk.md'), 'utf8'))!;
   return program!;
 }
 

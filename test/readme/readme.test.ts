@@ -6,7 +6,7 @@
 import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, isAbsolute, join } from 'node:path';
+import { delimiter, isAbsolute, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { requireGoTools } from '../../deploy/local/go-tool.ts';
@@ -14,6 +14,7 @@ import { ServerProcess } from '../../deploy/local/server-process.ts';
 import { meet, README, steps, substitute } from '../support/readme-commands.ts';
 
 const run = promisify(execFile);
+const ROOT = resolve(import.meta.dirname, '../..');
 
 /** What a command prints. Where the README shows an error, the command has to fail. */
 async function outputOf(command: string, path: string, fails: boolean): Promise<{ stdout: string; stderr: string }> {
@@ -28,6 +29,27 @@ async function outputOf(command: string, path: string, fails: boolean): Promise<
 const all = steps(README);
 const grpc = all.filter(({ command }) => command.startsWith('grpcurl'));
 const rest = all.filter(({ command }) => !command.startsWith('grpcurl'));
+
+/** What the README has a reader run next: its program, then the examples, in a checkout, on the data of two tours. */
+async function tryPrograms(data: string, folder: string): Promise<void> {
+  const server = await ServerProcess.start({ args: ['--port', '0', '--data-dir', data], logFile: join(folder, 'toured.log') });
+  try {
+    const { address } = server;
+    const [, program] = /```ts\n([\s\S]*?)```/.exec(README)!;
+    const evaluate = ['--conditions=txmesh-source', '--input-type=module-typescript', '--eval', program!.replace('127.0.0.1:50051', address)];
+    await run(process.execPath, evaluate, { cwd: ROOT, timeout: 60_000 });
+    const example = async (name: string, ...args: string[]): Promise<string> => {
+      const { stdout } = await run(process.execPath, [join(ROOT, 'deploy/local/bootstrap.cjs'), 'example', name, address, ...args], { timeout: 60_000 });
+      return stdout;
+    };
+    // Of 200, two orders of the tours took 40 each, and the README's program another 40.
+    expect(await example('transfer', 'alice', 'bob', '10')).toBe('moved 10 from alice to bob: alice has 70, bob has 110\n');
+    expect(await example('orders', '5')).toBe('5 orders, 5 invoices, sales of 9\n');
+    expect(await example('watch', '2')).toMatch(/^(\S+ \S+ (COMMIT|ABORT)\w+.*\n){2}$/);
+  } finally {
+    await server.stop();
+  }
+}
 
 describe('README.md', () => {
   let folder = '';
@@ -75,14 +97,14 @@ describe('README.md', () => {
     for (const [, name] of README.matchAll(/npm run ([a-z:]+)/g)) expect(Object.keys(scripts)).toContain(name);
   });
 
-  it('takes the tour with npm start -- --once, twice, and finds the first data the second time', async () => {
-    const start = new URL('../../deploy/local/start.ts', import.meta.url).pathname;
-    const args = ['--conditions=txmesh-source', start, '--once', '--port', '0', '--data-dir', join(folder, 'tour')];
+  it('takes the tour with npm start -- --once, twice, and finds the first data the second time; its program and the examples go on from there', async () => {
+    const args = ['--conditions=txmesh-source', join(ROOT, 'deploy/local/start.ts'), '--once', '--port', '0', '--data-dir', join(folder, 'tour')];
     const first = await run(process.execPath, args, { timeout: 120_000 });
     expect(first.stdout).toMatch(/1\. An order: .*\n +committed .*\n +counter +teapots +10 → 9\n/);
     expect(first.stdout).toMatch(/2\. An order of more than there is\n +aborted .*\n.*at most 9 .*\n( +\w.* \(unchanged\)\n){4}/);
     expect(first.stdout).toMatch(/kill -9 .*of the consumer and of the server.*\n +committed .*\n.*orders to ship +1 → 0\n.*shipments +0 → 1\n.*shipped +0 → 1\n/);
     const second = await run(process.execPath, args, { timeout: 120_000 });
     expect(second.stdout).toContain('The data of earlier starts is here: 1 order.');
-  }, 250_000);
+    await tryPrograms(join(folder, 'tour'), folder);
+  }, 400_000);
 });

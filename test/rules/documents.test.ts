@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { catalogueOfMesh } from '../../services/mesh/access.ts';
@@ -41,6 +41,26 @@ test('docs/security.md has a policy that is right, and says what every method ne
   });
   expect(said).toEqual(new Map(entries));
 });
+
+test('every invariant of ARCHITECTURE.md is cited in the code and in a test', () => {
+  const invariants = [...read('ARCHITECTURE.md').matchAll(/^- \*\*([PTKQC]\d+)\b/gm)].map(([, number]) => number!);
+  expect(new Set(invariants).size).toBe(invariants.length);
+  const root = path.resolve(import.meta.dirname, '../..');
+  const files = globSync('{services,test}/**/*.ts', { cwd: root, exclude: ['services/gen/**'] });
+  const isTest = (file: string) => /^test\/|\.test\.ts$|\/testing\//.test(file);
+  const citedIn = (some: readonly string[]) => new Set(some.flatMap((file) => citedBy(read(file))));
+  const [code, tests] = [citedIn(files.filter((file) => !isTest(file))), citedIn(files.filter(isTest))];
+  expect(invariants.filter((number) => !code.has(number))).toEqual([]);
+  expect(invariants.filter((number) => !tests.has(number))).toEqual([]);
+});
+
+/** The numbers that a text has, those between the ends of "Q7 to Q9" too. */
+function citedBy(text: string): string[] {
+  const between = [...text.matchAll(/\b([PTKQC])(\d+) to \1(\d+)\b/g)].flatMap(([, letter, from, to]) =>
+    Array.from({ length: Number(to) - Number(from) }, (_, i) => `${letter}${Number(from) + i}`),
+  );
+  return [...between, ...[...text.matchAll(/\b[PTKQC]\d+\b/g)].map(([number]) => number)];
+}
 
 test('CHANGELOG.md has a section for the version in package.json', () => {
   const { version } = JSON.parse(read('package.json'));

@@ -1,8 +1,7 @@
 /**
  * `npm test`: the suites one after the other, the time of each, and at the end one line
- * `N passed, N failed`. `npm test -- unit package` runs these suites only; `npm test -- unit kernel -t lock`
- * hands what follows the suite's name to vitest. With `--full` in front, as `npm run test:full` has it,
- * tests that can do more do all of it (FULL_TESTS, which is no TXMESH_ variable: those are settings, and servers refuse one that they don't know).
+ * `N passed, N failed`. With `--full` in front, as `npm run test:full` has it, tests that can do more do all
+ * of it (FULL_TESTS: variables that begin with TXMESH_ are settings, and servers refuse one that they don't know).
  *
  * A test that can't run here is skipped by `context.skip(reason)` and told at the end; with CI=true
  * it counts as failed, since a machine that guards the project must be able to run all of it.
@@ -11,6 +10,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { answerHelp } from '../../deploy/local/flags.ts';
 import { CHECKS } from './checks.ts';
 import type { Report } from './reporter.ts';
 
@@ -34,6 +34,13 @@ const SUITES: readonly Suite[] = [
     run: (args: readonly string[]) => vitest(name, args),
   })),
 ];
+
+const USAGE = `
+npm test -- [SUITE …]               all suites, or these: ${SUITES.map(({ name }) => name).join(', ')}
+npm test -- SUITE ARGUMENT …        hands what follows one suite's name to vitest: files that match, -t and a name
+npm run test:full -- [SUITE …]      the same with the long runs
+npm run check                       the suite check
+`;
 
 async function main([first, ...others]: readonly string[]): Promise<number> {
   const isFull = first === '--full';
@@ -141,4 +148,5 @@ function run(program: string, args: readonly string[], env: NodeJS.ProcessEnv = 
   });
 }
 
+answerHelp(USAGE);
 process.exitCode = await main(process.argv.slice(2));

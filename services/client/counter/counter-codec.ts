@@ -56,10 +56,11 @@ export interface CounterValue {
 export interface Rate {
   /** The length of the time, up to now, milliseconds. */
   readonly windowMs: number;
-  /** The sum of the amounts. */
+  /** The sum of the amounts. The window's beginning is exact to its 60th part: for a day to 24 minutes. */
   readonly added: bigint;
   /** How many adds that were. */
   readonly adds: number;
+  /** `added` per second of the window. */
   readonly perSecond: number;
 }
 

@@ -61,8 +61,9 @@ export interface ResourceManager {
 }
 
 /**
- * Tables that hold what a resource manager must remember, for SQLite, PostgreSQL and MySQL 8. `work` is
- * what the manager needs to commit. The statements that go with them:
+ * Tables of SQLite that hold what a resource manager must remember. `work` is what the manager needs to commit.
+ * Another database needs the same tables in its own dialect: with a type for `work` that holds all operations
+ * of a branch, and its own form of REPLACE. The statements that go with them:
  *
  * ```sql
  * -- prepare

@@ -23,7 +23,10 @@ export interface PullOptions extends CallOptions {
 
 export interface ConsumeOptions {
   readonly signal?: AbortSignal;
-  /** Most messages that are here and not settled, 1 to 100,000. */
+  /**
+   * Most messages that are here and not settled, 1 to 100,000. Default 1,000; of `subscribe` twice its
+   * `concurrency`.
+   */
   readonly maxMessages?: number;
   /** Most bytes of such messages; one message is always allowed. Default 64 MiB. */
   readonly maxBytes?: number;
@@ -33,8 +36,8 @@ export interface ConsumeOptions {
    */
   readonly maxExtensionMs?: number;
   /**
-   * The acknowledgement deadline that is asked for and extended: after so long others get what a consumer
-   * had that vanished. Milliseconds, 10 to 12 h. Default: the subscription's.
+   * The acknowledgement deadline to ask for and to renew, milliseconds, 10 to 43,200,000 (12 h). If this
+   * consumer dies, its messages are delivered again after it. Default: the subscription's.
    */
   readonly ackDeadlineMs?: number;
 }

@@ -26,9 +26,12 @@ export interface SubscribeOptions extends ConsumeOptions, Pick<TransactionOption
   readonly attempts?: number;
   /** Ends it: nothing new is begun, and what is under way is finished. */
   readonly signal?: AbortSignal;
-  /** Messages handled at a time. Default 10. As many again are fetched ahead, unless `maxMessages` says otherwise. */
+  /** Messages handled at a time. Default 10. As many again are fetched ahead: `maxMessages` is twice this by default. */
   readonly concurrency?: number;
-  /** How long the end, also by an error, waits for handlers, milliseconds; their messages are given back then. Default 30,000. */
+  /**
+   * How long to wait for handlers that run when it ends, by the signal or by an error, milliseconds; what they have
+   * not finished by then is negatively acknowledged. Default 30,000.
+   */
   readonly drainMs?: number;
   /**
    * Told whenever a message could not be handled, which is tried again: the handler's error, or the transaction's.

@@ -37,7 +37,7 @@ export interface DeadLetterPolicy {
 
 /** What can be changed of a subscription later. */
 export interface SubscriptionSettings {
-  /** How long a consumer has to acknowledge, milliseconds, 10 to 12 h. Default 10 s. */
+  /** How long a consumer has to acknowledge, milliseconds, 10 to 43,200,000 (12 h). Default 10,000. */
   readonly ackDeadlineMs?: number;
   /** Default: delivered again at once. */
   readonly retryPolicy?: RetryPolicy;
@@ -79,27 +79,38 @@ export interface Snapshot {
   readonly expireTime?: Date;
 }
 
-/** How much a topic holds and takes in, over all partitions; rates are averages of the last minute. */
+/** How much a topic holds and takes in, over all partitions. */
 export interface TopicStatistics {
+  /** Messages that are kept, acknowledged ones too. */
   readonly messages: number;
   readonly bytes: number;
+  /** Age of the oldest of them, milliseconds. Absent: there is none. */
   readonly oldestAgeMs?: number;
+  /** Subscriptions that are not detached. */
   readonly subscriptions: number;
+  /** Messages published per second, averaged over the last minute. */
   readonly publishRate: number;
+  /** Bytes published per second, averaged over the last minute. */
   readonly publishByteRate: number;
 }
 
-/** How far behind a subscription is, over all partitions; rates are averages of the last minute. */
+/** How far behind a subscription is, over all partitions. Rates are messages per second, averaged over the last minute. */
 export interface SubscriptionStatistics {
+  /** Messages that are not acknowledged, those in flight and delayed ones included. */
   readonly backlogMessages: number;
   readonly backlogBytes: number;
+  /** Age of the oldest of them, milliseconds. Absent: there is none. */
   readonly oldestUnacknowledgedAgeMs?: number;
+  /** Messages that are delivered and not settled. */
   readonly inFlight: number;
+  /** Messages that wait for their delivery time or the end of a backoff. */
   readonly delayed: number;
   readonly deliveryRate: number;
   readonly acknowledgeRate: number;
+  /** Of the deliveries, those that were not a message's first. */
   readonly redeliveryRate: number;
   readonly deadLetterRate: number;
+  /** Pulls that wait for messages. */
   readonly waitingPulls: number;
 }
 

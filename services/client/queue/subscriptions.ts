@@ -72,7 +72,7 @@ export class Subscriptions {
       for (const subscription of subscriptions) yield subscriptionFrom(subscription);
   }
 
-  /** Deletes it with its backlog and its snapshots. */
+  /** Deletes it with its backlog. Its snapshots stay. @throws NotFound */
   async delete(name: string, options: ChangeOptions = {}): Promise<void> {
     const { requestId, call } = changeOptions(this.participant, name, options);
     await this.rpc.call(methods.deleteSubscription, { participant: this.participant, name, requestId }, call);
@@ -122,6 +122,13 @@ export class Snapshots {
     this.participant = participant;
   }
 
+  /**
+   * Remembers what a subscription has acknowledged so far, for {@link Subscriptions.seek}. While the snapshot
+   * exists, its topic keeps what the subscription had not acknowledged, and can't be deleted.
+   * @throws AlreadyExists where there is one of this name
+   * @throws NotFound where there is no such subscription
+   * @throws FailedPrecondition for a topic in memory or a detached subscription
+   */
   async create(name: string, subscription: string, options: SnapshotOptions = {}): Promise<Snapshot> {
     const { requestId, call } = changeOptions(this.participant, name, options);
     const expireTime = options.expireTime && timestamp(options.expireTime, 'expireTime');
@@ -137,6 +144,7 @@ export class Snapshots {
       for (const snapshot of snapshots) yield snapshotFrom(snapshot);
   }
 
+  /** Deletes it; what was kept for it alone is removed. @throws NotFound */
   async delete(name: string, options: ChangeOptions = {}): Promise<void> {
     const { requestId, call } = changeOptions(this.participant, name, options);
     await this.rpc.call(methods.deleteSnapshot, { participant: this.participant, name, requestId }, call);

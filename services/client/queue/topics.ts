@@ -58,7 +58,8 @@ export class Topics {
 
   /**
    * Deletes it with its messages.
-   * @throws FailedPrecondition while a subscription or a dead-letter policy names it
+   * @throws NotFound
+   * @throws FailedPrecondition while a subscription that is not detached, a snapshot or a dead-letter policy needs it
    */
   async delete(name: string, options: ChangeOptions = {}): Promise<void> {
     const { requestId, call } = changeOptions(this.participant, name, options);

@@ -1,5 +1,5 @@
 /**
- * Publishing outside of transactions: idempotent by session and sequence (C2), deduplicated by id,
+ * Publishing outside of transactions: idempotent by session and sequence (C2, Q1), deduplicated by id,
  * within the topic's limits, and never past an ordering key that a prepared transaction holds
  * (invariant Q7): whoever comes then waits in line, bounded in number and time.
  */

@@ -203,7 +203,7 @@ export class QueueRequests implements ResourceRequests<QueueTypes> {
     return { operations: 6, bytes: bytes + (2 + target.holders) * (GROUP_BYTES + POSITION_BYTES) };
   }
 
-  /** Moves a message to the dead-letter topic, in one step: it is there and acknowledged here, or neither. */
+  /** Moves a message to the dead-letter topic, in one step: it is there and acknowledged here, or neither (invariant Q12). */
   private deadLetter(name: string, position: number): void {
     const { state } = this;
     const subscription = state.subscriptions.get(name);

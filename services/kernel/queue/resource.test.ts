@@ -90,7 +90,7 @@ describe('publish and pull', () => {
 });
 
 describe('idempotent publishing', () => {
-  test('the same session and sequence is published once, also after a restart', () => {
+  test('Q1: the same session and sequence is published once, also after a restart', () => {
     const h = setUp();
     expect(h.publishAs(id(1), 1, 'orders', message('a'), message('b'))).toEqual([1, 2]);
     expect(h.publishAs(id(1), 2, 'orders', message('b'), message('c'))).toEqual([2, 3]);
@@ -151,7 +151,7 @@ describe('deadlines', () => {
     expect(h.pull('billing')[0]).toMatchObject({ attempt: 1 });
   });
 
-  test('after so many deliveries a message moves to the dead-letter topic, in one step', () => {
+  test('Q12: after so many deliveries a message moves to the dead-letter topic, in one step', () => {
     const h = new Harness();
     h.configure(
       { type: 'createTopic', config: topic('orders') },
@@ -488,7 +488,7 @@ describe('transactions', () => {
     expect(h.texts('billing')).toEqual([]);
   });
 
-  test('what was delivered before a seek is not acknowledged in a transaction', () => {
+  test('Q11: what was delivered before a seek is not acknowledged in a transaction', () => {
     const h = setUp();
     h.publish('orders', message('a'));
     const [a] = h.pull('billing');
@@ -508,7 +508,7 @@ describe('transactions', () => {
 });
 
 describe('what is stored', () => {
-  test('the log of acknowledgements is folded, and obsolete segments go', () => {
+  test('Q4: the log of acknowledgements is folded, and obsolete segments go', () => {
     const h = setUp();
     h.configure({ type: 'createSubscription', config: subscription('slow', 'orders') });
     for (let i = 0; i < 200; i++) {
@@ -525,7 +525,7 @@ describe('what is stored', () => {
     expect(h.stored('segment/')).toHaveLength(1);
   });
 
-  test('messages of one batch are one record, split by size', () => {
+  test('Q3: messages of one batch are one record, split by size', () => {
     const h = setUp();
     h.publish('orders', ...Array.from({ length: 100 }, (_, i) => message(`m${i}`)));
     expect(h.stored('message/')).toHaveLength(1);

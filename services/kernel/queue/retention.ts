@@ -1,6 +1,6 @@
 /**
  * What a topic does not keep: messages that are too old or have expired, segments that everybody has
- * acknowledged, the oldest where there is no room. Bounded per step (invariants Q3, Q9).
+ * acknowledged, the oldest where there is no room. Bounded per step (invariants Q2, Q3, Q9).
  */
 
 import type { Cost } from '../kernel.ts';

@@ -86,7 +86,7 @@ export class Subscription implements Due, MessageFacts, PullSource, Reader {
     return this.filter === undefined || this.filter(this.state.settings.messages.attributesOf(encoded));
   }
 
-  /** Whether a delivery is of this generation, and not from before a seek or a new beginning. */
+  /** Whether a delivery is of this generation, and not from before a seek or a new beginning (invariant Q11). */
   isCurrent({ generation, incarnation }: DeliveryTag): boolean {
     return generation === this.set.generation && incarnation === this.state.incarnationOf(this.topic);
   }

@@ -71,7 +71,7 @@ async function setUp() {
 const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe('a seat at a partition', () => {
-  it('campaigns where it is wanted, and leads under the epoch of its election key', async () => {
+  it('campaigns where it is wanted, and leads under the epoch of its election key (P7)', async () => {
     const { inner, seat, terms, situation } = await setUp();
     seat.evaluate(situation(true));
     await settle();

@@ -19,7 +19,7 @@ const BOUND_MS = 30_000;
 const NAME = 'coordinator-headless.txmesh.svc.cluster.local';
 const HOSTS = ['127.0.0.1', '127.0.0.2', '127.0.0.3'] as const;
 /** As long as no connection is older, the client need not know of a new replica. */
-const MAX_CONNECTION_AGE_MS = 500;
+const MAX_CONNECTION_AGE_MS = 2_000;
 const READERS = 4;
 /** Answers that are looked at. */
 const LAST = 100;
@@ -43,7 +43,7 @@ test('a plain client follows a headless Service up, down and to other replicas, 
   const client = new grpc.Client(`dns://${authority}/${NAME}:${port}`, grpc.credentials.createInsecure(), {
     'grpc.service_config': serviceConfig,
     // Half a minute by default, which is little beside a connection's age where it is not a test's.
-    'grpc.dns_min_time_between_resolutions_ms': MAX_CONNECTION_AGE_MS / 5,
+    'grpc.dns_min_time_between_resolutions_ms': MAX_CONNECTION_AGE_MS / 10,
   });
   onTestFinished(() => client.close());
 

@@ -15,6 +15,8 @@ import { ServerProcess } from './server-process.ts';
 export type Role = 'coordinator' | 'participant' | 'queue' | 'counter';
 
 const ROLES = ['coordinator', 'participant'] as const;
+/** Members are killed, but not the machine: what its system has taken is there when they start again. */
+const ETCD_FLAGS = ['--unsafe-no-fsync'] as const;
 
 /** The flags that make a server run its role and leave out what others run. */
 function roleArgs(role: Role, roles: readonly Role[]): string[] {
@@ -58,7 +60,7 @@ export class LocalCluster {
   static async start(options: ClusterOptions): Promise<LocalCluster | undefined> {
     const tools = await requireGoTools('etcd');
     if (tools === undefined) return undefined;
-    const etcd = await startEtcd({ etcd: tools.etcd, members: options.members ?? 3 });
+    const etcd = await startEtcd({ etcd: tools.etcd, members: options.members ?? 3, flags: ETCD_FLAGS });
     const cluster = new LocalCluster(etcd, mkdtempSync(join(tmpdir(), 'txmesh-cluster-')), options);
     try {
       const roles = Array.from({ length: options.replicas }, () => options.roles ?? ROLES).flat();

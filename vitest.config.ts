@@ -33,7 +33,7 @@ const suite = (name: string, include: readonly string[], { testTimeout, maxWorke
  * Processes and elections whose times are measured or bounded, and what keeps every processor busy: one file at a
  * time, so that timings mean something on two cores. The others mostly wait, and run two at a time.
  */
-const ALONE = ['cluster', 'complaints', 'failover', 'pipeline'].map((name) => `test/integration/${name}.test.ts`);
+const ALONE = ['cluster', 'complaints', 'failover', 'pipeline', 'start'].map((name) => `test/integration/${name}.test.ts`);
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;

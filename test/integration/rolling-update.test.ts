@@ -19,6 +19,8 @@ import { until } from './support/until.ts';
 const BOUND_MS = 60_000;
 /** Every service by itself, as the manifests deploy them. Who holds what goes before who decides. */
 const ROLES = ['participant', 'queue', 'counter', 'coordinator'] as const;
+/** Long: who drains gives up what it has led, and four that start at once may be slow. */
+const LEASE = '10s';
 const WORKERS = 4;
 /** Orders that are placed between two steps. */
 const BETWEEN = 50;
@@ -31,7 +33,7 @@ function longestGapMs({ placed }: Orders, fromMs: number, toMs: number): number 
 
 test('replicas of the previous release are replaced one by one under load, and back, and nothing is lost or in doubt', async (context) => {
   const old = await previousRelease();
-  const cluster = await LocalCluster.start({ replicas: 2, roles: ROLES, lease: '2s', members: 1, main: old });
+  const cluster = await LocalCluster.start({ replicas: 2, roles: ROLES, lease: LEASE, members: 1, main: old });
   if (cluster === undefined) return context.skip('etcd is not there and could not be built');
   onTestFinished(() => cluster.stop());
   const mesh = connect({ addresses: cluster.addresses, timeoutMs: BOUND_MS });

@@ -12,17 +12,27 @@ import { startEtcd, type EtcdCluster } from './etcd.ts';
 import { readFlags } from './flags.ts';
 import { ServerProcess } from './server-process.ts';
 
-/** What a replica runs. */
-export type Role = 'coordinator' | 'participant';
+/** What a replica runs; a participant also what its cluster has no role for. */
+export type Role = 'coordinator' | 'participant' | 'queue' | 'counter';
 
-const ROLE_ARGS: Record<Role, readonly string[]> = {
-  coordinator: ['--participants', '', '--queues', '', '--counters', ''],
-  participant: ['--coordinator', 'false'],
-};
+const ROLES = ['coordinator', 'participant'] as const;
+/** Members are killed, but not the machine: what its system has taken is there when they start again. */
+const ETCD_FLAGS = ['--unsafe-no-fsync'] as const;
+
+/** The flags that make a server run its role and leave out what others run. */
+function roleArgs(role: Role, roles: readonly Role[]): string[] {
+  const runs = (other: Role): boolean => role === other || (role === 'participant' && !roles.includes(other));
+  return [
+    ...(runs('coordinator') ? [] : ['--coordinator', 'false']),
+    ...(['participant', 'queue', 'counter'] as const).flatMap((other) => (runs(other) ? [] : [`--${other}s`, ''])),
+  ];
+}
 
 export interface ClusterOptions {
-  /** Replicas of each service at the start. */
+  /** Replicas of each role at the start. */
   readonly replicas: number;
+  /** Default: coordinator and participant. */
+  readonly roles?: readonly Role[];
   /** Time to live of the leases, like "2s". */
   readonly lease: string;
   /** Further flags for every replica. */
@@ -51,10 +61,10 @@ export class LocalCluster {
   static async start(options: ClusterOptions): Promise<LocalCluster | undefined> {
     const tools = await requireGoTools('etcd');
     if (tools === undefined) return undefined;
-    const etcd = await startEtcd({ etcd: tools.etcd, members: options.members ?? 3 });
+    const etcd = await startEtcd({ etcd: tools.etcd, members: options.members ?? 3, flags: ETCD_FLAGS });
     const cluster = new LocalCluster(etcd, mkdtempSync(join(tmpdir(), 'txmesh-cluster-')), options);
     try {
-      const roles = Array.from({ length: options.replicas }, () => ['coordinator', 'participant'] as const).flat();
+      const roles = Array.from({ length: options.replicas }, () => options.roles ?? ROLES).flat();
       await Promise.all(roles.map((role) => cluster.add(role, options.main)));
     } catch (error) {
       await cluster.stop();
@@ -76,7 +86,7 @@ export class LocalCluster {
       args: [
         ...['--store', 'etcd', '--etcd-endpoints', this.etcd.endpoints.join(',')],
         ...['--port', '0', '--lease', this.options.lease],
-        ...ROLE_ARGS[role],
+        ...roleArgs(role, this.options.roles ?? ROLES),
         ...(this.options.args ?? []),
       ],
     });

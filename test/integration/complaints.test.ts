@@ -260,7 +260,7 @@ describe('grpc-node', () => {
     const keys = mesh.keyValue('inventory').collection('c');
     await keys.put('k', 'before');
     await first.kill();
-    const reading = keys.get('k', { timeoutMs: 20_000 });
+    const reading = keys.get('k', { timeoutMs: 60_000 });
     const startMs = performance.now();
     await serve(['--data-dir', dataDir, '--port', first.address.split(':')[1]!]);
     const upMs = performance.now();

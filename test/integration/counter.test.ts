@@ -16,7 +16,7 @@ let cluster: LocalCluster | undefined;
 let mesh: Mesh;
 
 beforeAll(async () => {
-  cluster = await LocalCluster.start({ replicas: 2, lease: `${LEASE_MS}ms` });
+  cluster = await LocalCluster.start({ replicas: 2, lease: `${LEASE_MS}ms`, members: 1 });
   if (cluster !== undefined) mesh = connect({ addresses: cluster.addresses, timeoutMs: 60_000 });
 });
 afterAll(async () => {

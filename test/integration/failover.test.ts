@@ -47,18 +47,22 @@ afterAll(async () => {
   await cluster?.stop();
 });
 
-/** What is repaired shows at once. */
+/** What is repaired shows at once. Until then the transfers have just been seen to recover. */
 function heal(repair: string, blow: () => void | Promise<void>): Promise<void> {
-  return strike(repair, blow, WINDOW_MS);
+  return recover(repair, blow, bank.rate(performance.now() - WINDOW_MS), WINDOW_MS);
 }
 
-/** Strikes, waits until the transfers have recovered, and notes how long that took. */
-async function strike(fault: string, blow: () => void | Promise<void>, showsAfterMs = LEASE_MS + 2 * WINDOW_MS): Promise<void> {
+async function strike(fault: string, blow: () => void | Promise<void>): Promise<void> {
   const steadyMs = performance.now();
   const before = await until('transfers run', BACK_WITHIN_MS, async () => {
     await pause(STEADY_MS);
     return bank.rate(Math.max(steadyMs, performance.now() - STEADY_MS)) || undefined;
   });
+  await recover(fault, blow, before, LEASE_MS + 2 * WINDOW_MS);
+}
+
+/** Strikes, waits until the transfers are back at half of their rate of before, and notes how long that took. */
+async function recover(fault: string, blow: () => void | Promise<void>, before: number, showsAfterMs: number): Promise<void> {
   const startMs = performance.now();
   await blow();
   const backMs = await recovered(startMs, before / 2, showsAfterMs);

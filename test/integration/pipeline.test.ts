@@ -29,7 +29,7 @@ let workers: Worker[] = [];
 const errors = new Map<string, number>();
 
 beforeAll(async () => {
-  cluster = await LocalCluster.start({ replicas: 2, lease: `${LEASE_MS}ms` });
+  cluster = await LocalCluster.start({ replicas: 2, lease: `${LEASE_MS}ms`, members: 1 });
   if (cluster === undefined) return;
   mesh = connect({ addresses: cluster.addresses, timeoutMs: 60_000 });
   pipeline = new Pipeline(mesh, ORDERS);

@@ -15,6 +15,8 @@ import { CHECKS } from './checks.ts';
 import type { Report } from './reporter.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
+/** Tests start hundreds of processes: Node keeps what it has compiled, for one run, so that it does not pile up. */
+const COMPILE_CACHE = path.join(ROOT, '.cache', 'compiled');
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 interface Suite {
@@ -55,6 +57,7 @@ async function main([first, ...others]: readonly string[]): Promise<number> {
     return 2;
   }
 
+  rmSync(COMPILE_CACHE, { recursive: true, force: true });
   const results: { name: string; seconds: number; report: Report }[] = [];
   for (const { name, tests, run } of SUITES) {
     if (selected.length > 0 && !selected.includes(name)) continue;
@@ -113,14 +116,14 @@ async function check(args: readonly string[]): Promise<Report> {
   return { passed: passed + tests.passed, failed: [...failed, ...tests.failed], skipped: tests.skipped };
 }
 
-/** Runs one project of vitest.config.ts. A run that ends badly has failed, whatever it reported. */
+/** Runs one project of vitest.config.ts, with those named after it. A run that ends badly has failed, whatever it reported. */
 async function vitest(project: string, args: readonly string[]): Promise<Report> {
   const folder = mkdtempSync(path.join(tmpdir(), 'txmesh-test-'));
   const file = path.join(folder, 'report.json');
   try {
     const reporters = ['--reporter=default', `--reporter=${path.join(ROOT, 'test/runner/reporter.ts')}`];
     const script = path.join(ROOT, 'node_modules/vitest/vitest.mjs');
-    const command = [script, 'run', '--project', project, '--passWithNoTests', ...reporters, ...args];
+    const command = [script, 'run', '--project', project, '--project', `${project}-*`, '--passWithNoTests', ...reporters, ...args];
     const code = await run(process.execPath, command, { TEST_REPORT_FILE: file });
     const report: Report = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { passed: 0, failed: [], skipped: [] };
     return code === 0 || report.failed.length > 0 ? report : { ...report, failed: [`${project}: vitest ended with ${code}`] };
@@ -131,7 +134,7 @@ async function vitest(project: string, args: readonly string[]): Promise<Report>
 
 /** Runs a program to its end; a signal to this process ends it, and then this process too. */
 function run(program: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<number> {
-  const child = spawn(program, args, { cwd: ROOT, stdio: 'inherit', env: { ...process.env, ...env } });
+  const child = spawn(program, args, { cwd: ROOT, stdio: 'inherit', env: { NODE_COMPILE_CACHE: COMPILE_CACHE, ...process.env, ...env } });
   let interrupted: NodeJS.Signals | undefined;
   const interrupt = (signal: NodeJS.Signals) => {
     interrupted = signal;

@@ -5,13 +5,14 @@ import { KeyValueServiceService as KeyValue } from '../../../services/gen/txmesh
 
 const BOUND_MS = 30_000;
 
-export function plainGet(client: grpc.Client, key = 'k'): Promise<void> {
+/** Resolves with the address of the replica that answered. */
+export function plainGet(client: grpc.Client, key = 'k'): Promise<string> {
   const { path, requestSerialize, responseDeserialize } = KeyValue.get;
   const request = { participant: 'inventory', collection: 'c', key, consistency: 0 as const, transaction: undefined };
   return new Promise((resolve, reject) => {
-    client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, { deadline: Date.now() + BOUND_MS }, (error) => {
+    const call = client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, { deadline: Date.now() + BOUND_MS }, (error) => {
       // That the key is absent is an answer.
-      if (error === null || error.code === grpc.status.NOT_FOUND) resolve();
+      if (error === null || error.code === grpc.status.NOT_FOUND) resolve(call.getPeer());
       else reject(error);
     });
   });

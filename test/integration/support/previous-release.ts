@@ -18,25 +18,28 @@ const ROOT = resolve(import.meta.dirname, '../../..');
 const MOST_ARCHIVE_BYTES = 256 * 2 ** 20;
 const run = promisify(execFile);
 
-export type PreviousRelease =
-  /** `main` is the script that runs a server of it. */
-  | { readonly type: 'here'; readonly main: string }
-  /** This copy of the sources has no history, or not all of it. */
-  | { readonly type: 'absent'; readonly reason: string };
-
-export async function previousRelease(): Promise<PreviousRelease> {
+/**
+ * @returns the script that runs a server of it.
+ * @throws Error that says what to do, where these sources have no history or not all of it: what is promised of
+ * updates is not tested then, which is no reason to pass
+ */
+export async function previousRelease(): Promise<string> {
   const folder = join(ROOT, '.cache', 'previous-release', PREVIOUS_RELEASE);
-  const main = join(folder, 'services', 'main.ts');
-  if (existsSync(folder)) return { type: 'here', main };
-  const where = `commit ${PREVIOUS_RELEASE} (test/integration/support/previous-release.ts)`;
-  const shallow = await git('rev-parse', '--is-shallow-repository').catch(() => undefined);
-  if (shallow === undefined) return { type: 'absent', reason: `these sources are in no git repository, and the previous release is its ${where}` };
-  if ((await git('cat-file', '-e', `${PREVIOUS_RELEASE}^{commit}`).catch(() => undefined)) === undefined) {
-    const remedy = shallow.trim() === 'true' ? 'the clone is shallow: git fetch --unshallow brings it' : 'its history was cut off, or another commit is to be named';
-    return { type: 'absent', reason: `this repository lacks ${where}: ${remedy}` };
+  if (!existsSync(folder)) {
+    await requireHistory(ROOT);
+    await extract(folder);
   }
-  await extract(folder);
-  return { type: 'here', main };
+  return join(folder, 'services', 'main.ts');
+}
+
+/** @throws Error if the git repository at `folder` lacks the previous release, or there is none. */
+export async function requireHistory(folder: string): Promise<void> {
+  const where = `the previous release, commit ${PREVIOUS_RELEASE}, which test/integration/support/previous-release.ts names`;
+  const shallow = await git(folder, 'rev-parse', '--is-shallow-repository').catch(() => undefined);
+  if (shallow === undefined) throw new Error(`there is no git history here to take ${where}, out of: test in a git clone of the repository`);
+  if ((await git(folder, 'cat-file', '-e', `${PREVIOUS_RELEASE}^{commit}`).catch(() => undefined)) !== undefined) return;
+  const remedy = shallow.trim() === 'true' ? 'the clone is shallow; "git fetch --unshallow" completes it' : 'fetch the branch that it is on, or name the commit that it has become';
+  throw new Error(`the git history here lacks ${where}: ${remedy}`);
 }
 
 /** Under another name until it is whole. */
@@ -44,7 +47,7 @@ async function extract(folder: string): Promise<void> {
   mkdirSync(join(folder, '..'), { recursive: true });
   const aside = mkdtempSync(`${folder}-`);
   try {
-    await git('archive', '--format=tar', `--output=${join(aside, 'sources.tar')}`, PREVIOUS_RELEASE);
+    await git(ROOT, 'archive', '--format=tar', `--output=${join(aside, 'sources.tar')}`, PREVIOUS_RELEASE);
     await run('tar', ['-xf', 'sources.tar'], { cwd: aside });
     rmSync(join(aside, 'sources.tar'));
     // npm would empty a folder that is linked, so only what needs nothing else is.
@@ -67,7 +70,7 @@ function isInstalledHere(sources: string): boolean {
   });
 }
 
-async function git(...args: string[]): Promise<string> {
-  const { stdout } = await run('git', args, { cwd: ROOT, maxBuffer: MOST_ARCHIVE_BYTES });
+async function git(folder: string, ...args: string[]): Promise<string> {
+  const { stdout } = await run('git', args, { cwd: folder, maxBuffer: MOST_ARCHIVE_BYTES });
   return stdout;
 }

@@ -18,6 +18,7 @@ const at = (...parts) => path.join(ROOT, ...parts);
 
 /** Scripts that run on the pinned Node. They get the arguments that follow the command. */
 const SCRIPTS = {
+  txmesh: 'services/main.ts',
   start: 'deploy/local/start.ts',
   test: 'test/runner/run.ts',
   cluster: 'deploy/local/cluster.ts',
@@ -26,6 +27,7 @@ const SCRIPTS = {
   load: 'load/k6/run.ts',
   certificates: 'deploy/certificates/main.ts',
   dashboards: 'deploy/dashboards/main.ts',
+  reference: 'docs/reference/main.ts',
   audit: 'deploy/supply-chain/audit.ts',
   'e2e:k8s': 'test/e2e/k8s.ts',
 };

@@ -21,7 +21,7 @@ export type { BatchReport, DriverBug, Priority, RecordCodec, Requester, Tenure, 
 type Origined = { readonly origin?: unknown };
 type State = 'loading' | 'leading' | 'handing-over' | 'ended';
 
-const DEFAULT_QUEUE_LIMIT = 20_000;
+export const DEFAULT_QUEUE_LIMIT = 20_000;
 /** Most commands looked at for one batch: bounds the memory of a batch that writes nothing. */
 const BATCH_COMMANDS = 4096;
 const SCAN_PAGE = 1000;

@@ -69,7 +69,7 @@ test.each([['settings'], ['queues'], ['counters']])('docs/%s.md shows commands t
   } finally {
     await stop();
   }
-}, 170_000);
+}, 420_000);
 
 describe('servers that the pages show and this test does not start as they stand', () => {
   test('have settings that fit together', async () => {

@@ -23,13 +23,13 @@ afterAll(() => mesh.close());
 const seconds = (count: number) => ({ seconds: BigInt(count), nanos: 0 });
 
 /** The reason that a transaction is refused or aborted with; undefined: it commits. */
-async function reasonOf(operations: readonly Operation[], timeout?: { seconds: bigint; nanos: number }): Promise<string | undefined> {
+async function reasonOf(operations: readonly Operation[], timeout?: { seconds: bigint; nanos: number }, of: Meshed = mesh): Promise<string | undefined> {
   const request = { transactionId: '', operations: [...operations], timeout, firstTryTime: undefined, mode: Mode.UNSPECIFIED };
   try {
-    const { transaction } = await mesh.call(coordinator.execute, request);
+    const { transaction } = await of.call(coordinator.execute, request);
     return transaction?.cause === undefined ? undefined : statusToFailure(transaction.cause).reason;
   } catch {
-    return (await failureOf(mesh.call(coordinator.execute, request))).reason;
+    return (await failureOf(of.call(coordinator.execute, request))).reason;
   }
 }
 
@@ -94,8 +94,23 @@ describe('what is beyond a limit of docs/limits.md is refused for the reason tha
   });
 });
 
-test('what is just within the limits of docs/limits.md is taken', async () => {
+test('a request that is larger than --max-message is refused by gRPC itself', async () => {
+  expect(await put({ bytes: 5 * MIB })).toBe('OVERLOADED');
+});
+
+test('where earlier versions are kept a change takes 3 store operations as soon as it removes one: 41 keys are too many then', async () => {
+  const versioned = await startMesh({ partitions: 1, participants: ['inventory'], historyLimit: 1 });
+  try {
+    for (const [count, reason] of [[41, undefined], [41, undefined], [41, 'LIMIT_EXCEEDED'], [40, undefined]] as const) expect(await reasonOf(puts(count), undefined, versioned)).toBe(reason);
+  } finally {
+    await versioned.close();
+  }
+});
+
+test('what is just within the limits of docs/limits.md is taken; a value of 1 MiB is too large for a branch', async () => {
   expect(await reasonOf(puts(120))).toBeUndefined();
+  expect(await reasonOf(puts(1, MIB - 1000))).toBeUndefined();
+  expect(await reasonOf(puts(1, MIB))).toBe('LIMIT_EXCEEDED');
   expect(await reasonOf(puts(3, MIB / 3 - 100))).toBeUndefined();
   expect(await reasonOf(NAMES.slice(0, 128).map((name) => putOp(name, 'a', '1')))).toBeUndefined();
 });

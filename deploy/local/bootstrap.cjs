@@ -27,6 +27,7 @@ const SCRIPTS = {
   load: 'load/k6/run.ts',
   certificates: 'deploy/certificates/main.ts',
   dashboards: 'deploy/dashboards/main.ts',
+  reference: 'docs/reference/main.ts',
   audit: 'deploy/supply-chain/audit.ts',
   'e2e:k8s': 'test/e2e/k8s.ts',
   records: 'test/fixtures/write.ts',

@@ -51,15 +51,21 @@ export function wholeNumber(least: number, most: number): Rule<number> {
 
 const DURATION_UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
+/** As it would be typed, in the largest unit that it is a whole number of. */
+function typed(ms: number): string {
+  const [unit, size] = Object.entries(DURATION_UNITS).findLast(([, each]) => ms >= each && ms % each === 0) ?? ['ms', 1];
+  return `${ms / size}${unit}`;
+}
+
 /** A duration in milliseconds. */
 export function duration(leastMs: number, mostMs: number): Rule<number> {
   return {
-    form: '500ms, 5s, 15m, 1h',
+    form: `${typed(leastMs)} … ${typed(mostMs)}`,
     parse(value) {
       const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(value);
       if (match === null) throw new RuleBroken('must be a number with a unit: ms, s, m, h or d, for example 5s');
       const ms = Math.round(Number(match[1]) * DURATION_UNITS[match[2]!]!);
-      if (ms < leastMs || ms > mostMs) throw new RuleBroken(`must be from ${leastMs}ms to ${mostMs}ms`);
+      if (ms < leastMs || ms > mostMs) throw new RuleBroken(`must be from ${typed(leastMs)} to ${typed(mostMs)}`);
       return ms;
     },
   };

@@ -28,6 +28,8 @@ describe('settings', () => {
     [['--port', 'http'], {}, '--port must be a whole number from 0 to 65535, not "http"'],
     [[], { TXMESH_PORT: '70000' }, 'TXMESH_PORT must be a whole number from 0 to 65535, not "70000"'],
     [['--lease', '10'], {}, '--lease must be a number with a unit: ms, s, m, h or d, for example 5s, not "10"'],
+    [['--lease', '2m'], {}, '--lease must be from 1s to 1m, not "2m"'],
+    [['--retention', '8d'], {}, '--retention must be from 1s to 7d, not "8d"'],
     [['--store', 'redis'], {}, '--store must be embedded or etcd or memory, not "redis"'],
     [['--participants', 'Pay'], {}, '--participants must be of a-z, 0-9 and -, beginning with a letter, at most 63 characters, not "Pay"'],
     [['--bogus', '1'], {}, '--bogus is not a setting; --help lists them'],
@@ -66,6 +68,11 @@ describe('settings', () => {
     ['backup', ['--etcd-cert', 'file'], {}, '--etcd-cert and --etcd-key go together; one of them is missing'],
   ] as const)('of a command are checked: %s %j %j', (command, args, environment, message) => {
     expect(() => readCommandSettings(command, args, environment)).toThrow(new SettingError(message));
+  });
+
+  it('says in the help how short and how long a time may be', () => {
+    expect(helpText('usage')).toContain('--lease <1s … 1m> [5s]');
+    expect(helpText('usage')).toContain('--connection-grace <0ms … 1h> [1m]');
   });
 
   it('lists every flag and variable in the help', () => {

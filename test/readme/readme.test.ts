@@ -11,20 +11,10 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { requireGoTools } from '../../deploy/local/go-tool.ts';
 import { ServerProcess } from '../../deploy/local/server-process.ts';
-import { meet, README, steps, substitute } from '../support/readme-commands.ts';
+import { meet, outputOf, README, steps, substitute } from '../support/readme-commands.ts';
 
 const run = promisify(execFile);
 const ROOT = resolve(import.meta.dirname, '../..');
-
-/** What a command prints. Where the README shows an error, the command has to fail. */
-async function outputOf(command: string, path: string, fails: boolean): Promise<{ stdout: string; stderr: string }> {
-  const running = run('sh', ['-c', command], { env: { ...process.env, PATH: path }, timeout: 20_000 });
-  if (!fails) return running;
-  return running.then(
-    () => Promise.reject(new Error(`${command}\nwas to fail`)),
-    (error: unknown) => error as { stdout: string; stderr: string },
-  );
-}
 
 const all = steps(README);
 const grpc = all.filter(({ command }) => command.startsWith('grpcurl'));

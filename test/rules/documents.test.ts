@@ -1,12 +1,14 @@
-import { globSync, readFileSync } from 'node:fs';
+import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
+import { PAGES } from '../../docs/reference/pages.ts';
 import { catalogueOfMesh } from '../../services/mesh/access.ts';
 import { readPolicy } from '../../services/runtime/security/read-policy.ts';
 import { REASONS } from '../../services/kernel/failure.ts';
 import { INSTRUMENTS, type Instrument } from '../../services/runtime/telemetry/metrics/instruments.ts';
 
-const read = (file: string) => readFileSync(path.resolve(import.meta.dirname, '../..', file), 'utf8');
+const ROOT = path.resolve(import.meta.dirname, '../..');
+const read = (file: string) => readFileSync(path.join(ROOT, file), 'utf8');
 
 test('docs/errors.md explains every reason, with its gRPC code, and no other', () => {
   const rows = [...read('docs/errors.md').matchAll(/^\| `([A-Z_]+)` \| `([A-Z_]+)` \| (.+) \| (.+) \|$/gm)];
@@ -61,6 +63,18 @@ function citedBy(text: string): string[] {
   );
   return [...between, ...[...text.matchAll(/\b[PTKQC]\d+\b/g)].map(([number]) => number)];
 }
+
+test.each(Object.entries(PAGES))('%s has its tables as npm run reference writes them', (file, write) => {
+  expect(read(file)).toBe(write(read(file)));
+});
+
+test('docs/README.md leads to every page, and what pages of docs/ link to is there', () => {
+  const pages = readdirSync(path.join(ROOT, 'docs')).filter((file) => file.endsWith('.md'));
+  const linked = (page: string): string[] => Array.from(read(`docs/${page}`).matchAll(/\]\((?!https?:|#)([^)#]+)/g), ([, target]) => target!);
+  expect(pages.filter((page) => page !== 'README.md' && !linked('README.md').includes(page))).toEqual([]);
+  const missing = pages.flatMap((page) => linked(page).filter((target) => !existsSync(path.join(ROOT, 'docs', target))).map((target) => `${page}: ${target}`));
+  expect(missing).toEqual([]);
+});
 
 test('CHANGELOG.md has a section for the version in package.json', () => {
   const { version } = JSON.parse(read('package.json'));

@@ -4,7 +4,9 @@
  * shows one in an output, the real one takes its place in the commands that follow.
  */
 
+import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { promisify } from 'node:util';
 
 export const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
 const README_ADDRESS = '127.0.0.1:50051';
@@ -69,4 +71,17 @@ export function substitute(command: string, known: ReadonlyMap<string, string>, 
     result = result.replaceAll(literal, real).replaceAll(spaceless, real.replaceAll(' ', ''));
   }
   return result;
+}
+
+const run = promisify(execFile);
+const COMMAND_BOUND_MS = 20_000;
+
+/** What a command prints. Where an error is shown, it has to fail. */
+export async function outputOf(command: string, path: string, fails: boolean): Promise<{ stdout: string; stderr: string }> {
+  const running = run('sh', ['-c', command], { env: { ...process.env, PATH: path }, timeout: COMMAND_BOUND_MS });
+  if (!fails) return running;
+  return running.then(
+    () => Promise.reject(new Error(`${command}\nwas to fail`)),
+    (error: unknown) => error as { stdout: string; stderr: string },
+  );
 }

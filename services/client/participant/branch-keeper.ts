@@ -14,7 +14,7 @@ import { Inquiries, type Inquire } from './inquiries.ts';
 import type { Branch, Content, Mark, PrepareContext, ResourceManager, Vote } from './resource-manager.ts';
 
 /** Most promises at a time; more are refused. */
-const MAX_PREPARED = 10_000;
+export const MAX_PREPARED = 10_000;
 /** Aborted attempts that are remembered to refuse late prepares at once; forgetting them costs an inquiry. */
 const MAX_ABORTED = 10_000;
 /** Committed branches are forgotten together, this long after a mark has moved, milliseconds. */

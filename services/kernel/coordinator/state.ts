@@ -25,7 +25,7 @@ export type Out = Output<Command, Stored, Reply, Message>;
 export const TRANSACTION_PREFIX = 'transaction/';
 export const LATE_PREFIX = 'late/';
 const DEFAULT_RETENTION_MS = 15 * 60_000;
-const DEFAULT_TRANSACTION_LIMIT = 20_000;
+export const DEFAULT_TRANSACTION_LIMIT = 20_000;
 
 /** Everything that one coordinator partition knows; the files beside this one act on it. */
 export class CoordinatorState {

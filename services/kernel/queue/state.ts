@@ -37,7 +37,7 @@ export interface Waiting {
 }
 
 /** Unsettled messages that a publisher's session may have at a partition. */
-const SESSION_TOKENS = 16_384;
+export const SESSION_TOKENS = 16_384;
 const RESULT_BYTES = 9;
 
 export class QueueState {

@@ -50,7 +50,7 @@ export const LIMITS = {
   keys: 1000,
 } as const;
 
-const MAX_TIMEOUT_MS = 600_000;
+export const MAX_TIMEOUT_MS = 600_000;
 
 export const collection: Rule<string> = pattern(
   /^[\w.-]{1,64}$/,

@@ -20,8 +20,8 @@ import { queueOf, type Budget, type QueueServices } from './service.ts';
 import { objectName, participant } from './validate.ts';
 
 /** Limits of a stream. */
-const FRAME_MESSAGES = 4096;
-const MAX_OUTSTANDING = 16_384;
+export const FRAME_MESSAGES = 4096;
+export const MAX_OUTSTANDING = 16_384;
 /** No more is read while so many bytes of the stream wait to be published. */
 const PAUSE_BYTES = 16 * 1024 * 1024;
 

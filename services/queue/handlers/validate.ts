@@ -77,6 +77,24 @@ export const CALL_LIMITS = {
   mostDeadlineMs: 12 * HOUR_MS,
 } as const;
 
+/** Of a topic, a subscription or a snapshot; times in milliseconds. */
+export const CONFIG_LIMITS = {
+  leastAgeMs: SECOND_MS,
+  mostAgeMs: 366 * DAY_MS,
+  messages: 100_000_000,
+  leastBytes: 2 ** 20,
+  mostBytes: 2 ** 40,
+  leastDeduplicationMs: SECOND_MS,
+  mostDeduplicationMs: DAY_MS,
+  filterBytes: 1024,
+  backoffMs: 600 * SECOND_MS,
+  deliveryAttempts: 100,
+  leastAgeingMs: 100,
+  mostAgeingMs: HOUR_MS,
+  leastSnapshotMs: 60_000,
+  mostSnapshotMs: 7 * DAY_MS,
+} as const;
+
 /** Empty: the service with the usual name. */
 export const participant: Rule<string> = orEmpty(serviceName);
 
@@ -174,13 +192,13 @@ export const publishRequest: Rule<PublishRequest> = both(
 
 const retention: Rule<Retention> = both(
   message<Retention>({
-    maxAge: optional(duration(SECOND_MS, 366 * DAY_MS)),
-    maxMessages: wholeNumber(0, 100_000_000),
+    maxAge: optional(duration(CONFIG_LIMITS.leastAgeMs, CONFIG_LIMITS.mostAgeMs)),
+    maxMessages: wholeNumber(0, CONFIG_LIMITS.messages),
     maxBytes: (value, path, found) => {
-      if (value !== 0) wholeNumber(2 ** 20, 2 ** 40)(value, path, found);
+      if (value !== 0) wholeNumber(CONFIG_LIMITS.leastBytes, CONFIG_LIMITS.mostBytes)(value, path, found);
     },
     overflow: enumOf(Overflow),
-    acknowledgedAge: optional(duration(1, 366 * DAY_MS)),
+    acknowledgedAge: optional(duration(1, CONFIG_LIMITS.mostAgeMs)),
   }),
   ({ maxAge, acknowledgedAge }, path, found) => {
     if (maxAge !== undefined && acknowledgedAge !== undefined && durationMs(acknowledgedAge) > durationMs(maxAge))
@@ -192,7 +210,7 @@ export const topicRule: Rule<Topic> = message<Topic>({
   name: objectName,
   storage: enumOf(Storage),
   retention: optional(retention),
-  deduplicationWindow: optional(duration(SECOND_MS, DAY_MS)),
+  deduplicationWindow: optional(duration(CONFIG_LIMITS.leastDeduplicationMs, CONFIG_LIMITS.mostDeduplicationMs)),
   createTime: anything,
   version: wholeNumber(0, Number.MAX_SAFE_INTEGER),
 });
@@ -224,14 +242,14 @@ export const listTopicsRequest = (pageToken: Rule<string>): Rule<ListTopicsReque
 // Subscriptions
 
 const retryPolicy: Rule<RetryPolicy> = both(
-  message<RetryPolicy>({ minimumBackoff: optional(duration(0, 600 * SECOND_MS)), maximumBackoff: optional(duration(0, 600 * SECOND_MS)) }),
+  message<RetryPolicy>({ minimumBackoff: optional(duration(0, CONFIG_LIMITS.backoffMs)), maximumBackoff: optional(duration(0, CONFIG_LIMITS.backoffMs)) }),
   ({ minimumBackoff, maximumBackoff }, path, found) => {
     if (minimumBackoff !== undefined && maximumBackoff !== undefined && durationMs(maximumBackoff) < durationMs(minimumBackoff))
       found.add(`${path}.maximum_backoff`, 'must not be below minimum_backoff');
   },
 );
 
-const filter: Rule<string> = both(textUpTo(1024), (value, path, found) => {
+const filter: Rule<string> = both(textUpTo(CONFIG_LIMITS.filterBytes), (value, path, found) => {
   if (value === '') return;
   const parsed = parseFilter(value);
   if (typeof parsed !== 'function') found.add(path, parsed.error);
@@ -246,8 +264,8 @@ export const subscriptionRule = (topic: Rule<string> = orEmpty(objectName)): Rul
     exactlyOnce: anything,
     filter,
     retryPolicy: optional(retryPolicy),
-    deadLetterPolicy: optional(message<DeadLetterPolicy>({ topic: objectName, maxDeliveryAttempts: wholeNumber(0, 100) })),
-    ageingStep: optional(duration(100, HOUR_MS)),
+    deadLetterPolicy: optional(message<DeadLetterPolicy>({ topic: objectName, maxDeliveryAttempts: wholeNumber(0, CONFIG_LIMITS.deliveryAttempts) })),
+    ageingStep: optional(duration(CONFIG_LIMITS.leastAgeingMs, CONFIG_LIMITS.mostAgeingMs)),
     startFrom: enumOf(StartFrom),
     state: enumOf(SubscriptionState),
     createTime: anything,
@@ -298,9 +316,6 @@ export const seekRequest: Rule<SeekRequest> = message<SeekRequest>({ participant
 
 // Snapshots
 
-const LEAST_SNAPSHOT_MS = 60_000;
-const MOST_SNAPSHOT_MS = 7 * DAY_MS;
-
 /** @param createMs when it counts as made */
 export const createSnapshotRequest = (createMs: number): Rule<CreateSnapshotRequest> =>
   message<CreateSnapshotRequest>({
@@ -313,7 +328,7 @@ export const createSnapshotRequest = (createMs: number): Rule<CreateSnapshotRequ
         expireTime: optional((value: Timestamp, path, found) => {
           timestamp(value, path, found);
           const keepMs = timestampMs(value) - createMs;
-          if (keepMs < LEAST_SNAPSHOT_MS || keepMs > MOST_SNAPSHOT_MS) found.add(path, 'must be 1 minute to 7 days ahead');
+          if (keepMs < CONFIG_LIMITS.leastSnapshotMs || keepMs > CONFIG_LIMITS.mostSnapshotMs) found.add(path, 'must be 1 minute to 7 days ahead');
         }),
         createTime: anything,
       }),

@@ -23,11 +23,11 @@ import type { ClusterView, External, Service, ServiceKind } from './view.ts';
 const NAME = /^[a-z][a-z0-9-]{0,62}$/;
 /** host:port; the host may be an IPv6 address in brackets. */
 const ADDRESS = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]{1,253}):([0-9]{1,5})$/;
-const MIN_TTL_MS = 1_000;
-const MAX_TTL_MS = 5 * 60_000;
+export const MIN_TTL_MS = 1_000;
+export const MAX_TTL_MS = 5 * 60_000;
 const DEFAULT_TTL_MS = 10_000;
 /** Bounds the cluster map and the leases. */
-const MAX_REGISTRATIONS = 1_000;
+export const MAX_REGISTRATIONS = 1_000;
 
 export interface ClusterHandlersOptions {
   readonly view: ClusterView;

@@ -22,7 +22,7 @@ export type { BatchReport, DriverBug, Priority, RecordCodec, Requester, Tenure, 
 type Origined = { readonly origin?: unknown };
 type State = 'loading' | 'leading' | 'handing-over' | 'ended';
 
-const DEFAULT_QUEUE_LIMIT = 20_000;
+export const DEFAULT_QUEUE_LIMIT = 20_000;
 /** Most commands looked at for one batch: bounds the memory of a batch that writes nothing. */
 const BATCH_COMMANDS = 4096;
 /** Records of the first page of a range. */

@@ -5,7 +5,8 @@ import type { Clock, Timer } from '../clock.ts';
 import type { Store } from '../store/store.ts';
 
 const LOOK_EVERY_MS = 1000;
-const FULL_PART = 0.9;
+/** Of what the store holds at most; above it new work is refused. */
+export const FULL_PART = 0.9;
 const RETRY_AFTER_MS = 5000;
 
 export class Capacity {

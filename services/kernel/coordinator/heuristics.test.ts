@@ -75,6 +75,16 @@ describe('a forced outcome (T14)', () => {
     expect(mesh.take()).toMatchObject([{ type: 'forget' }]);
   });
 
+  it('of an id from the future, which nobody can have been asked about, is not recorded', () => {
+    const mesh = new Harness();
+    const id = { attempt: { epoch: 4, counter: 1 }, coordinatorPartition: 3, participant: 'payments', partition: 0 };
+    forced(mesh, { ...id, transactionId: idAt(mesh.nowMs + 61_000, 1) }, 'commit');
+    expect([mesh.writes, mesh.take()]).toEqual([[], []]);
+    const soon = idAt(mesh.nowMs + 59_000, 1);
+    forced(mesh, { ...id, transactionId: soon }, 'commit');
+    expect(mesh.writes).toContain(`put transaction/${soon}`);
+  });
+
   it('under an older attempt never stops the commit of the decided one', () => {
     const mesh = new Harness();
     mesh.execute(ID, TWO);

@@ -5,6 +5,7 @@
 
 import type { StepInput } from '../kernel.ts';
 import type { BranchId, Heuristic } from '../messages.ts';
+import { isInFuture } from '../transaction-id.ts';
 import { decideAbort, recordAbort } from './decisions.ts';
 import { MODES } from './modes.ts';
 import { type CoordinatorState, type Out, send } from './state.ts';
@@ -69,6 +70,8 @@ function recordAfterwards(state: CoordinatorState, id: BranchId, heuristic: Heur
       state.outcomes.finish(transactionId, input.nowMs, out);
     }
   } else if (known === 'absent') {
+    // No branch of such an id was ever prepared, and the record would stay as long as its time is to come.
+    if (isInFuture(transactionId, input.nowMs)) return;
     // Presumed abort (T3). Of an expired id this can't be said: it may have committed, be acknowledged
     // everywhere and collected, and this a late copy. There is nothing left to record it with.
     const message = 'no outcome was known when an operator forced one at a branch';

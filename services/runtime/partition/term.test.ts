@@ -4,7 +4,7 @@ import type { Cost, Kernel, KeyRange, Origin, Output, StepInput } from '../../ke
 import type { Clock, Timer } from '../clock.ts';
 import { AmbiguousWrite, StoreUnavailable } from '../store/errors.ts';
 import { MemoryStore } from '../store/memory.ts';
-import { WRITE_LIMITS, type Store, type WriteBatch, type WriteResult } from '../store/store.ts';
+import { WRITE_LIMITS, type Range, type ScanOptions, type ScanResult, type Store, type WriteBatch, type WriteResult } from '../store/store.ts';
 import { Term, type Requester } from './term.ts';
 
 type Command =
@@ -110,16 +110,25 @@ const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolv
 class Gate {
   readonly waiting: { batch: WriteBatch; pass(): void; fail(error: Error): void }[] = [];
   open = true;
+  /** Scans whose answer has more entries do not come in time. */
+  longestScan = Infinity;
   readonly store: Store;
 
   constructor(inner: Store) {
     this.store = new Proxy(inner, {
       get: (target, name) => {
         if (name === 'write') return (batch: WriteBatch) => this.write(target, batch);
+        if (name === 'scan') return (range: Range, options: ScanOptions) => this.scan(target, range, options);
         const value = Reflect.get(target, name) as unknown;
         return typeof value === 'function' ? (value as (...args: unknown[]) => unknown).bind(target) : value;
       },
     });
+  }
+
+  private async scan(inner: Store, range: Range, options: ScanOptions): Promise<ScanResult> {
+    const page = await inner.scan(range, options);
+    if (page.entries.length > this.longestScan) throw new StoreUnavailable('there was no answer in time');
+    return page;
   }
 
   private write(inner: Store, batch: WriteBatch): Promise<WriteResult> {
@@ -300,6 +309,17 @@ describe('a partition term', () => {
     term.submit({ type: 'retire' }, 'control');
     await settle();
     expect(state.ended).toEqual(['a later epoch was seen']);
+  });
+
+  it('recovers what is too large for one answer of the store, and fails where nothing of it comes', async () => {
+    const { gate, inner, open, state } = await setUp();
+    const puts = Array.from({ length: 300 }, (_, i) => ({ key: `data/tally/0000/hot/${i}`, value: Uint8Array.of(1) }));
+    for (let i = 0; i < puts.length; i += 100) await inner.write({ puts: puts.slice(i, i + 100) });
+    gate.longestScan = 5;
+    await open().load();
+    expect(state.kernel.totals.size).toBe(300);
+    gate.longestScan = 0;
+    await expect(open().load()).rejects.toThrow(StoreUnavailable);
   });
 
   it('recovers active records when it loads, and others when a command needs them', async () => {

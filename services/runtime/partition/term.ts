@@ -10,6 +10,7 @@
 import type { Failure } from '../../kernel/failure.ts';
 import type { StepInput } from '../../kernel/kernel.ts';
 import { StoreFull, StoreUnavailable } from '../store/errors.ts';
+import { readPages, type PageReader } from '../store/pages.ts';
 import type { Put } from '../store/store.ts';
 import { Batch, type Release } from './batch.ts';
 import { Lingering } from './lingering.ts';
@@ -24,7 +25,8 @@ type State = 'loading' | 'leading' | 'handing-over' | 'ended';
 export const DEFAULT_QUEUE_LIMIT = 20_000;
 /** Most commands looked at for one batch: bounds the memory of a batch that writes nothing. */
 const BATCH_COMMANDS = 4096;
-const SCAN_PAGE = 1000;
+/** Records of the first page of a range. */
+const FIRST_PAGE = 128;
 /** A store that is full or away for a moment is tried again after this long, for as long as the lease holds. */
 const RETRY_MS = 50;
 
@@ -66,17 +68,18 @@ export class Term<Command extends object, Stored, Reply, Message> {
   /** Loads the active records and begins to serve. Throws what the store throws. */
   async load(): Promise<void> {
     const { kernel, store, codec, keyPrefix } = this.options;
+    const reader: PageReader = {
+      first: FIRST_PAGE,
+      read: (range, limit) => store.scan(range, { limit }),
+      mayBeTooLarge: (error) => error instanceof StoreUnavailable && this.state === 'loading',
+    };
     for (let next = kernel.recovery(); next !== undefined; next = kernel.recovery()) {
       if ('from' in next) {
-        for (let from = keyPrefix + next.from, more = true; more; ) {
-          const page = await store.scan({ from, to: keyPrefix + next.to }, { limit: SCAN_PAGE });
-          for (const { key, value } of page.entries) {
+        for await (const page of readPages({ from: keyPrefix + next.from, to: keyPrefix + next.to }, reader))
+          for (const { key, value } of page) {
             const local = key.slice(keyPrefix.length);
             kernel.recover(local, codec.decode(local, value));
           }
-          more = page.more;
-          from = page.entries.length > 0 ? `${page.entries.at(-1)!.key}\0` : from;
-        }
       } else {
         const values = await this.read(next);
         next.forEach((key, i) => {

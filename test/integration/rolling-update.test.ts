@@ -31,6 +31,12 @@ function longestGapMs({ placed }: Orders, fromMs: number, toMs: number): number 
   return Math.max(...times.slice(1).map((atMs, i) => atMs - times[i]!));
 }
 
+/** Waits for all, also when one fails, so that what they start is known and can be ended. */
+async function together(acts: readonly Promise<unknown>[]): Promise<void> {
+  await Promise.allSettled(acts);
+  await Promise.all(acts);
+}
+
 test('replicas of the previous release are replaced one by one under load, and back, and nothing is lost or in doubt', async (context) => {
   const old = await previousRelease();
   const cluster = await LocalCluster.start({ replicas: 2, roles: ROLES, lease: LEASE, members: 1, main: old });
@@ -61,8 +67,8 @@ test('replicas of the previous release are replaced one by one under load, and b
   const updated = new Map<Role, string>();
   for (const role of ROLES) updated.set(role, await step(`a ${role} to this version`, () => replace(first(role), role, undefined)));
   // All services at once, as the manifests are applied; of each one replica at a time. First it goes back.
-  await step('one of each back to the previous one', () => Promise.all([...updated].map(([role, name]) => replace(name, role, old))));
-  for (let i = 1; i <= 2; i++) await step(`number ${i} of each to this version`, () => Promise.all(ROLES.map((role) => replace(first(role), role, undefined))));
+  await step('one of each back to the previous one', () => together([...updated].map(([role, name]) => replace(name, role, old))));
+  for (let i = 1; i <= 2; i++) await step(`number ${i} of each to this version`, () => together(ROLES.map((role) => replace(first(role), role, undefined))));
   await orders.stop();
 
   let left: string[] = [];

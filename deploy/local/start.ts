@@ -12,7 +12,7 @@ import type { Settings } from '../../services/settings/table.ts';
 import { version } from '../../services/version.ts';
 import { ConsumerProcess } from './consumer-process.ts';
 import { ServerFailed, ServerProcess } from './server-process.ts';
-import { nextSteps, printer, tour, type TourConsumer, type TourServer } from './tour.ts';
+import { nextSteps, printer, tour, TOUR_SERVICES, type TourConsumer, type TourServer } from './tour.ts';
 
 const HOLDING_MAIN = fileURLToPath(new URL('holding-server.ts', import.meta.url));
 const print = printer((line) => console.log(line), process.stdout.isTTY);
@@ -77,6 +77,7 @@ async function main(args: string[]): Promise<number> {
   }
   if (parsed.settings.store === 'memory')
     throw new SettingError('--store memory loses everything in the crash that the tour makes; use embedded or etcd (npm run txmesh -- --store memory runs without the tour)');
+  requireTourServices(parsed.settings);
   const stopped = Promise.withResolvers<'stopped'>();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopped.resolve('stopped'));
   const server = new RestartableServer(serverArgs);
@@ -105,6 +106,16 @@ try {
   const words = error instanceof Error ? (known ? error.message : (error.stack ?? error.message)) : String(error);
   console.error(error instanceof SettingError ? `txmesh: ${words}` : words);
   process.exitCode = error instanceof SettingError ? 2 : 1;
+}
+
+/** @throws SettingError where the settings leave out what the tour uses. */
+function requireTourServices(settings: Settings): void {
+  for (const [setting, names] of Object.entries(TOUR_SERVICES) as [keyof typeof TOUR_SERVICES, readonly string[]][]) {
+    const missing = names.filter((name) => !settings[setting].includes(name));
+    if (missing.length > 0)
+      throw new SettingError(`--${setting} leaves out ${missing.join(', ')}, which the tour uses: add it, or run without the tour (npm run txmesh -- --${setting} …)`);
+  }
+  if (settings.coordinator === 'false') throw new SettingError('--coordinator false leaves the tour without transactions; run without the tour (npm run txmesh -- --coordinator false)');
 }
 
 /** The services beside the coordinator, by name. */

@@ -29,6 +29,9 @@ export interface Taken {
   readonly deliveryAttempt: number;
 }
 
+/** What it uses of what a server may run. */
+export const TOUR_SERVICES = { participants: ['inventory', 'payments'], queues: ['queue'], counters: ['counter'] } as const;
+
 const FINISH_BOUND_MS = 30_000;
 /** Longer than the acknowledgement deadline: what is to come again comes by then. */
 const QUIET_MS = 3_000;

@@ -35,3 +35,16 @@ describe('every script of package.json', () => {
     }
   });
 });
+
+test.each([
+  [['--participants', 'orders'], '--participants leaves out inventory, payments, which the tour uses'],
+  [['--queues', 'other'], '--queues leaves out queue, which the tour uses'],
+  [['--counters', 'other'], '--counters leaves out counter, which the tour uses'],
+  [['--coordinator', 'false'], '--coordinator false leaves the tour without transactions'],
+  [['--store', 'memory'], '--store memory loses everything'],
+])('npm start -- %j is refused before anything is started: the tour could not be taken', (args, message) => {
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['deploy/local/bootstrap.cjs', 'start', ...args], { cwd: root, encoding: 'utf8' });
+  expect([status, stdout]).toEqual([2, '']);
+  expect(stderr).toContain(`txmesh: ${message}`);
+  expect(stderr).toContain('npm run txmesh -- ');
+});

@@ -53,7 +53,7 @@ describe('certificates for the manifests', () => {
   ])('nobody is given the name of %s', ([, args, why]) => {
     const { status, stderr, stdout } = spawnSync(process.execPath, [join(import.meta.dirname, '../../deploy/certificates/main.ts'), '--authorities', folder, ...args], { encoding: 'utf8' });
     expect(stderr).toMatch(why);
-    expect([status, stdout]).toEqual([1, '']);
+    expect([status, stdout]).toEqual([2, '']);
   });
 
   test('members of etcd are known by the names that the servers and their peers use', () => {

@@ -47,8 +47,9 @@ export function callsIn(page: string, text = readFileSync(join(root, page), 'utf
   for (const command of commandsIn(text)) {
     secret = secretIn(command) ?? secret;
     for (const [, name, quoted, plain] of command.matchAll(/(?<![\w-])([A-Z]+)=(?:"([^"]*)"|([^\s;"]+))/g)) variables.set(name!, quoted ?? plain!);
-    // What stands between quotes is said literally.
-    const expanded = command.replaceAll(/'[^']*'|\$([A-Z]+)/g, (whole, name?: string) => (name === undefined ? whole : (variables.get(name) ?? whole)));
+    // What stands between quotes is said literally; quotes that end for what a command prints go on after it.
+    const whole = command.replaceAll(/'\$\((?:[^()]|\([^()]*\))*\)'/g, 'printed');
+    const expanded = whole.replaceAll(/'[^']*'|\$([A-Z]+)/g, (found, name?: string) => (name === undefined ? found : (variables.get(name) ?? found)));
     for (const [, rest] of expanded.matchAll(/(?<![\w-/])grpcurl ((?:'[^']*'|[^';|&])*)/g)) {
       const words = rest!.replaceAll(/'[^']*'/g, "''");
       const as = words.includes('-plaintext') ? 'plaintext' : secret;

@@ -8,10 +8,10 @@ const { scripts } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'ut
 /** npm's own hooks are called by npm alone. */
 const names = Object.keys(scripts).filter((name) => !name.startsWith('pre'));
 
-/** Every file that some script writes, with the time of its last change. */
+/** Every file that some script writes, with the time of its last change. Compiled code is kept by Node itself, whatever runs. */
 function state(): readonly string[] {
   const written = ['.cache', '.txmesh', 'deploy/components/grafana/dashboards', 'dist', 'node_modules/.package-lock.json', 'proto', 'services/gen', 'test/fixtures/records'];
-  const files = written.flatMap((folder) => [folder, ...globSync(`${folder}/**`, { cwd: root })]);
+  const files = written.flatMap((folder) => globSync(`${folder}{,/**}`, { cwd: root })).filter((file) => file !== '.cache' && !file.startsWith('.cache/compiled'));
   return files.map((file) => `${file} ${statSync(path.join(root, file), { throwIfNoEntry: false })?.mtimeMs}`);
 }
 

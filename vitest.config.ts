@@ -1,4 +1,4 @@
-import { configDefaults, defineConfig } from 'vitest/config';
+import { defineConfig } from 'vitest/config';
 
 /** The condition under which the project's own name leads to its TypeScript sources. */
 const CONDITIONS = ['txmesh-source', 'node', 'import', 'module', 'default'];
@@ -7,18 +7,15 @@ interface Suite {
   readonly testTimeout: number;
   /** How many of its files run at a time. Default: as many as there are processors. */
   readonly maxWorkers?: number;
-  /** Files that are another suite's. */
-  readonly exclude?: readonly string[];
 }
 
 /** Suites run one after the other (test/runner/run.ts); the files of a suite side by side unless it says no. */
-const suite = (name: string, include: readonly string[], { testTimeout, maxWorkers, exclude = [] }: Suite) => ({
+const suite = (name: string, include: string, { testTimeout, maxWorkers }: Suite) => ({
   resolve: { conditions: CONDITIONS },
   ssr: { resolve: { conditions: CONDITIONS } },
   test: {
     name,
-    include: [...include],
-    exclude: [...configDefaults.exclude, ...exclude],
+    include: [include],
     execArgv: ['--conditions=txmesh-source'],
     testTimeout,
     hookTimeout: testTimeout,
@@ -29,12 +26,6 @@ const suite = (name: string, include: readonly string[], { testTimeout, maxWorke
   },
 });
 
-/**
- * Processes and elections whose times are measured or bounded, and what keeps every processor busy: one file at a
- * time, so that timings mean something on two cores. The others mostly wait, and run two at a time.
- */
-const ALONE = ['cluster', 'complaints', 'failover', 'pipeline', 'start'].map((name) => `test/integration/${name}.test.ts`);
-
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 
@@ -42,15 +33,15 @@ export default defineConfig({
   test: {
     allowOnly: false,
     projects: [
-      suite('rules', ['test/rules/**/*.test.ts'], { testTimeout: MINUTE }),
-      suite('unit', ['services/**/*.test.ts'], { testTimeout: 30 * SECOND }),
-      suite('simulation', ['test/simulation/**/*.test.ts'], { testTimeout: 10 * MINUTE }),
-      suite('integration', ['test/integration/**/*.test.ts'], { testTimeout: 3 * MINUTE, maxWorkers: 2, exclude: ALONE }),
-      suite('integration-alone', ALONE, { testTimeout: 3 * MINUTE, maxWorkers: 1 }),
-      suite('package', ['test/package/**/*.test.ts'], { testTimeout: 3 * MINUTE, maxWorkers: 1 }),
-      suite('deploy', ['test/deploy/**/*.test.ts'], { testTimeout: 3 * MINUTE }),
-      suite('load', ['test/load/**/*.test.ts'], { testTimeout: 3 * MINUTE, maxWorkers: 1 }),
-      suite('readme', ['test/readme/**/*.test.ts'], { testTimeout: 3 * MINUTE, maxWorkers: 1 }),
+      suite('rules', 'test/rules/**/*.test.ts', { testTimeout: MINUTE }),
+      suite('unit', 'services/**/*.test.ts', { testTimeout: 30 * SECOND }),
+      suite('simulation', 'test/simulation/**/*.test.ts', { testTimeout: 10 * MINUTE }),
+      // Processes and elections, with deadlines and leases that mean something on two cores.
+      suite('integration', 'test/integration/**/*.test.ts', { testTimeout: 3 * MINUTE, maxWorkers: 1 }),
+      suite('package', 'test/package/**/*.test.ts', { testTimeout: 3 * MINUTE, maxWorkers: 1 }),
+      suite('deploy', 'test/deploy/**/*.test.ts', { testTimeout: 3 * MINUTE }),
+      suite('load', 'test/load/**/*.test.ts', { testTimeout: 3 * MINUTE, maxWorkers: 1 }),
+      suite('readme', 'test/readme/**/*.test.ts', { testTimeout: 3 * MINUTE, maxWorkers: 1 }),
     ],
   },
 });

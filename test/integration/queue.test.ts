@@ -187,7 +187,7 @@ describe('a server on one machine that is killed', () => {
     const before = connect(first.address);
     onTestFinished(() => before.close());
     await before.queue().topics.create('durable');
-    await before.queue().subscriptions.create('reader', 'durable', { mode: 'SEQUENTIAL', ackDeadlineMs: 1_000 });
+    await before.queue().subscriptions.create('reader', 'durable', { mode: 'SEQUENTIAL', ackDeadlineMs: 5_000 });
     await before.queue().topics.create('volatile', { storage: 'MEMORY' });
     await before.queue().subscriptions.create('volatile-reader', 'volatile');
     await before.queue().publish('durable', Array.from({ length: MESSAGES }, (_, i) => ({ data: String(i), orderingKey: `key-${i % KEYS}` })));

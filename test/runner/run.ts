@@ -116,14 +116,14 @@ async function check(args: readonly string[]): Promise<Report> {
   return { passed: passed + tests.passed, failed: [...failed, ...tests.failed], skipped: tests.skipped };
 }
 
-/** Runs one project of vitest.config.ts, with those named after it. A run that ends badly has failed, whatever it reported. */
+/** Runs one project of vitest.config.ts. A run that ends badly has failed, whatever it reported. */
 async function vitest(project: string, args: readonly string[]): Promise<Report> {
   const folder = mkdtempSync(path.join(tmpdir(), 'txmesh-test-'));
   const file = path.join(folder, 'report.json');
   try {
     const reporters = ['--reporter=default', `--reporter=${path.join(ROOT, 'test/runner/reporter.ts')}`];
     const script = path.join(ROOT, 'node_modules/vitest/vitest.mjs');
-    const command = [script, 'run', '--project', project, '--project', `${project}-*`, '--passWithNoTests', ...reporters, ...args];
+    const command = [script, 'run', '--project', project, '--passWithNoTests', ...reporters, ...args];
     const code = await run(process.execPath, command, { TEST_REPORT_FILE: file });
     const report: Report = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { passed: 0, failed: [], skipped: [] };
     return code === 0 || report.failed.length > 0 ? report : { ...report, failed: [`${project}: vitest ended with ${code}`] };

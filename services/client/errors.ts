@@ -209,8 +209,13 @@ export function meaningOf(error: TxmeshError): Meaning {
 export const NEVER_SENT = { sent: 'false' } as const;
 
 /** Whether a stream that ended so was never begun, and nothing on it was executed. */
-export function neverBegan({ retryAfterMs, metadata }: TxmeshError): boolean {
-  return metadata['sent'] === NEVER_SENT.sent || (retryAfterMs !== undefined && metadata['status'] === 'UNAVAILABLE');
+export function neverBegan(error: TxmeshError): boolean {
+  return error.metadata['sent'] === NEVER_SENT.sent || wasNeverConnected(error);
+}
+
+/** There was no connection, so that nothing was sent: only then does gRPC's own UNAVAILABLE carry a retry delay. */
+export function wasNeverConnected({ retryAfterMs, metadata }: TxmeshError): boolean {
+  return retryAfterMs !== undefined && metadata['status'] === 'UNAVAILABLE';
 }
 
 const UNKNOWN_CODES: ReadonlySet<Code> = new Set<Code>(['UNAVAILABLE', 'UNKNOWN', 'CANCELLED', 'DEADLINE_EXCEEDED']);

@@ -7,7 +7,7 @@ import { backoffDelayMs, CONNECTION_BACKOFF } from './backoff.ts';
 import { Channels } from './channels.ts';
 import { ClusterMap } from './cluster-map.ts';
 import { Deadline } from './deadline.ts';
-import { cancelled, closedError, makeError, meaningOf, outcomeUnknown, TransactionAborted, TxmeshError, type Settle } from './errors.ts';
+import { cancelled, closedError, makeError, meaningOf, outcomeUnknown, TransactionAborted, TxmeshError, wasNeverConnected, type Settle } from './errors.ts';
 import type { CallOptions, Environment, Settings } from './options.ts';
 import { errorFromGrpc } from './status-codec.ts';
 import { endSpan, sentTo, startCallSpan, type ClientSpan } from './trace.ts';
@@ -164,11 +164,6 @@ export class Rpc {
 function splitPath(path: string): { service: string; name: string } {
   const slash = path.indexOf('/', 1);
   return { service: path.slice(1, slash), name: path.slice(slash + 1) };
-}
-
-/** There was no connection, so that nothing was sent: only then does gRPC's own UNAVAILABLE carry a retry delay. */
-export function wasNeverConnected({ retryAfterMs, metadata }: TxmeshError): boolean {
-  return retryAfterMs !== undefined && metadata['status'] === 'UNAVAILABLE';
 }
 
 /** The server could not be reached, is going away, or went away before it answered. */

@@ -2,6 +2,7 @@
 
 import * as grpc from '@grpc/grpc-js';
 import { failureToServiceError, serviceErrorToFailure } from '../runtime/errors/status.ts';
+import { isLoopback } from '../runtime/transport/loopback.ts';
 import { NEVER_SENT } from './errors.ts';
 import { TOKEN_RETRY_MS, type TokenSource } from './token-source.ts';
 
@@ -99,9 +100,4 @@ function isExpiredStream(status: grpc.StatusObject): boolean {
   if (status.code !== grpc.status.UNAUTHENTICATED) return false;
   const { reason, metadata } = serviceErrorToFailure(status);
   return reason === 'TOKEN_EXPIRED' && metadata?.['stream'] === 'ended';
-}
-
-function isLoopback(address: string): boolean {
-  const host = address.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
-  return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);
 }

@@ -2,6 +2,7 @@
 
 import type { Failure } from '../../kernel/failure.ts';
 import type { ServerCall } from '../transport/context.ts';
+import { isLoopback } from '../transport/loopback.ts';
 import { BoundedMap } from './bounded-map.ts';
 import { connectionOf, spiffeIdOf } from './certificate.ts';
 import { accountOf, type Principal } from './principal.ts';
@@ -52,7 +53,7 @@ export class Callers {
     if (given.length === 0) return connected;
     const { tokens, encrypted } = this.options;
     if (tokens === undefined) return { reason: 'TOKEN_INVALID', message: 'this server takes no tokens (setting --jwt-jwks): call without one' };
-    if (!encrypted() && !isLoopback(call.getPeer())) return UNENCRYPTED;
+    if (!encrypted() && !isLoopback(hostOf(call.getPeer()))) return UNENCRYPTED;
     const [header] = given;
     const token = given.length === 1 && typeof header === 'string' ? BEARER.exec(header)?.[1] : undefined;
     if (token === undefined) return invalid('must be the one value of authorization, as "Bearer" and the token');
@@ -91,9 +92,4 @@ const UNENCRYPTED: Failure = {
 function hostOf(peer: string): string {
   const colon = peer.lastIndexOf(':');
   return colon < 0 ? peer : peer.slice(0, colon);
-}
-
-function isLoopback(peer: string): boolean {
-  const host = hostOf(peer).replace(/^::ffff:/, '');
-  return host.startsWith('127.') || host === '::1' || host === '[::1]';
 }

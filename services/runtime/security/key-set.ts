@@ -2,6 +2,7 @@
 
 import { createLocalJWKSet, createRemoteJWKSet, customFetch, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose';
 import type { Clock, Timer } from '../clock.ts';
+import { isLoopback } from '../transport/loopback.ts';
 import { WatchedFile } from './watched-file.ts';
 
 /** The set at a URL is fetched so often, and sooner for a key that is not in it, but not within this of the last time. */
@@ -153,8 +154,4 @@ function parseKeySet(source: string, text: string): JWTVerifyGetKey {
     if (d !== undefined) throw new Error(`${source} has a private key: only the public part belongs there`);
   }
   return createLocalJWKSet(set);
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || /^127(\.\d+){3}$/.test(host) || host === '[::1]';
 }
